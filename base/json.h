@@ -1,0 +1,71 @@
+/* The one wrapper over json-c: typed getters with errors that name the field, and an incremental
+ * writer for large trees. json-c is visible here, in base/json.c, and to callers as an opaque
+ * struct json_object. Input must have passed base/json_check.h first: json-c alone accepts
+ * duplicate keys, NaN, single quotes and overlong UTF-8. */
+#ifndef BASE_JSON_H
+#define BASE_JSON_H
+
+#include "base/buf.h"
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct json_object;
+struct json_check;
+struct json_reader;
+
+/* --- reading --- */
+
+/* Feed a document piece by piece; each piece passes the validator and then json-c. */
+struct json_reader *json_reader_new(void);
+void json_reader_free(struct json_reader **r);
+/* 0, or -EINVAL with "byte N: found, expected" for malformed JSON, -E2BIG beyond a limit. */
+int json_reader_feed(struct json_reader *r, const char *data, size_t len, struct err *e);
+/* End of the document: the tree, which is the caller's (json_free), or an error. */
+int json_reader_finish(struct json_reader *r, struct json_object **root, struct err *e);
+
+/* A whole document at once. */
+int json_parse(const char *data, size_t len, struct json_object **root, struct err *e);
+void json_free(struct json_object **root);
+
+/* --- looking --- */
+
+enum json_type { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
+const char *json_type_name(enum json_type type);
+enum json_type json_type_of(const struct json_object *o);
+
+/* Member or NULL; a member that is null counts as absent. Borrowed. */
+struct json_object *json_get(const struct json_object *o, const char *key);
+size_t json_length(const struct json_object *o);             /* of an array or object */
+struct json_object *json_at(const struct json_object *o, size_t i); /* of an array */
+
+bool json_bool(const struct json_object *o);
+double json_number(const struct json_object *o);
+bool json_is_integer(const struct json_object *o); /* a number with no fraction that fits int64 */
+int64_t json_integer(const struct json_object *o);
+const char *json_string(const struct json_object *o, size_t *len); /* may hold NUL bytes */
+
+/* Walk the members of an object: for (it = json_members(o); json_next(&it); ) it.key, it.value */
+struct json_iterator {
+    const char *key;
+    struct json_object *value;
+    void *state[2];
+};
+struct json_iterator json_members(const struct json_object *o);
+bool json_next(struct json_iterator *it);
+
+/* --- writing --- */
+
+/* Serialise a tree a slice at a time, so that a large one never blocks an event loop. */
+struct json_writer;
+struct json_writer *json_writer_new(const struct json_object *root); /* borrowed until done */
+void json_writer_free(struct json_writer **w);
+/* Append about budget bytes to out (a long string is split too). 1 when complete, else 0. */
+int json_writer_step(struct json_writer *w, struct buf *out, size_t budget);
+
+/* The whole tree at once. */
+void json_write(const struct json_object *root, struct buf *out);
+
+#endif

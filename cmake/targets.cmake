@@ -1,0 +1,41 @@
+# cortex_library(name SRC a.c LIBS x)   one static library of a folder
+# cortex_program(name SRC main.c LIBS x) one program
+# cortex_test(name SRC t.c LIBS x LABELS unit [TIMEOUT 60])
+# cortex_fuzzer(name SRC f.c LIBS x)    fuzz preset only
+function(cortex_library name)
+    cmake_parse_arguments(T "" "" "SRC;LIBS" ${ARGN})
+    add_library(${name} STATIC ${T_SRC})
+    target_link_libraries(${name} PUBLIC ${T_LIBS} PRIVATE cortex_flags)
+endfunction()
+
+function(cortex_program name)
+    cmake_parse_arguments(T "" "" "SRC;LIBS" ${ARGN})
+    add_executable(${name} ${T_SRC})
+    target_link_libraries(${name} PRIVATE ${T_LIBS} cortex_flags)
+    install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+endfunction()
+
+function(cortex_test name)
+    cmake_parse_arguments(T "" "TIMEOUT" "SRC;LIBS;LABELS" ${ARGN})
+    if(NOT T_TIMEOUT)
+        set(T_TIMEOUT 120)
+    endif()
+    add_executable(${name} ${T_SRC})
+    target_link_libraries(${name} PRIVATE ${T_LIBS} cmocka cortex_flags)
+    set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+    add_test(NAME ${name} COMMAND ${name})
+    set_tests_properties(${name} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT ${T_TIMEOUT}
+        LABELS "${T_LABELS}")
+endfunction()
+
+function(cortex_fuzzer name)
+    if(NOT CORTEX_FUZZ)
+        return()
+    endif()
+    cmake_parse_arguments(T "" "" "SRC;LIBS" ${ARGN})
+    add_executable(${name} ${T_SRC})
+    target_link_libraries(${name} PRIVATE ${T_LIBS} cortex_flags)
+    target_compile_options(${name} PRIVATE -fsanitize=fuzzer)
+    target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+    set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz)
+endfunction()

@@ -1,0 +1,89 @@
+/* The control socket: one SOCK_SEQPACKET pair between the supervisor and each child.
+ *
+ * It is the child's lifeline (end of file = the supervisor is gone: exit at once), its readiness
+ * signal (READY), and the way new links and configurations reach it. Each message is one
+ * struct control_msg, checked for size, magic and type on arrival, with at most CONTROL_FDS fds
+ * beside it. The token path never touches it.
+ *
+ * Making a link (epoch E) once a worker is READY and the router is READY:
+ *   supervisor -> router  LINK_WRITE  fd: r2w            supervisor -> worker  LINK_WRITE  fd: w2r
+ *   router -> supervisor  LINK_MAPPED                    worker -> supervisor  LINK_MAPPED
+ *   (both mapped: the supervisor seals both memfds)
+ *   supervisor -> router  LINK_READ   fds: w2r, eventfd to sleep on, eventfd that wakes the worker
+ *   supervisor -> worker  LINK_READ   fds: r2w, eventfd to sleep on, eventfd that wakes the router
+ * Either side's death: the supervisor reaps it first, then tells the survivor LINK_DOWN.
+ */
+#ifndef SHM_CONTROL_H
+#define SHM_CONTROL_H
+
+#include "base/err.h"
+
+#include <stdint.h>
+
+#define CONTROL_MAGIC   0x6c727463u
+#define CONTROL_VERSION 1
+#define CONTROL_FDS     4
+
+/* X(constant, text) */
+#define CONTROL_TYPES(X)                                                                           \
+    /* child -> supervisor */                                                                      \
+    X(CONTROL_HELLO, "hello")           /* pid, epoch, layout_hash: the first message */           \
+    X(CONTROL_READY, "ready")           /* worker: seats, vocab, context */                        \
+    X(CONTROL_REFUSED, "refused")       /* text: why it will exit with EXIT_PERMANENT */           \
+    X(CONTROL_LINK_MAPPED, "mapped")    /* epoch = link */                                         \
+    X(CONTROL_VIOLATION, "violation")   /* router: slot, epoch = link, text */                     \
+    X(CONTROL_PROVED, "proved")         /* router: slot, epoch = link: a request (or the canary)   \
+                                           finished there */                                       \
+    X(CONTROL_DRAINED, "drained")       /* router: nothing in flight; worker link: slot */         \
+    /* supervisor -> child */                                                                      \
+    X(CONTROL_LINK_WRITE, "link-write") /* slot, epoch = link, model, + own direction's memfd */   \
+    X(CONTROL_LINK_READ, "link-read")   /* epoch = link, seats, vocab, context, is_canary,         \
+                                           + peer's memfd, own eventfd, peer's eventfd */          \
+    X(CONTROL_LINK_DOWN, "link-down")   /* slot, epoch = link, exit_class: the peer was reaped */  \
+    X(CONTROL_LINK_DRAIN, "link-drain") /* router: slot, epoch: no new work there, say DRAINED */  \
+    X(CONTROL_CONFIG, "config")         /* + memfd with the new effective configuration */         \
+    X(CONTROL_DRAIN, "drain")           /* deadline_ns: finish what you have */                    \
+    X(CONTROL_STOP, "stop")             /* exit now, cleanly */
+
+#define X(constant, text) constant,
+enum control_type { CONTROL_NONE, CONTROL_TYPES(X) CONTROL_TYPES_N };
+#undef X
+
+struct control_msg {
+    uint32_t magic; /* filled by control_send */
+    uint16_t version;
+    uint16_t type;
+    uint64_t epoch;
+    uint64_t layout_hash;
+    uint64_t deadline_ns;
+    int32_t pid;
+    uint32_t slot;  /* worker slot */
+    uint32_t model; /* index in the node segment and in the configuration's order */
+    uint32_t seats;
+    uint32_t vocab;
+    uint32_t context;
+    uint32_t exit_class; /* enum exit_class */
+    uint32_t is_canary;
+    char text[256]; /* NUL-terminated */
+};
+
+const char *control_type_name(uint32_t type);
+
+/* Send one message and n fds (which stay the caller's). Never blocks: 0, -EAGAIN when the peer
+ * does not read, -EPIPE when it is gone, another -errno. */
+int control_send(int sock, const struct control_msg *msg, const int *fds, int n);
+
+/* Receive one message: 1, 0 on end of file, -EAGAIN when there is none, -EPROTO with the sentence
+ * for one that is malformed. fds[] gets CONTROL_FDS entries, -1 where none; they are the caller's,
+ * close-on-exec. On an error none are left open. */
+int control_recv(int sock, struct control_msg *msg, int fds[CONTROL_FDS], struct err *e);
+
+/* Fixed descriptors of a child, the whole of its heritage beside argv and stderr. */
+enum child_fd {
+    CHILD_FD_CONTROL = 3,
+    CHILD_FD_SEGMENT = 4, /* the node segment, read-write */
+    CHILD_FD_CONFIG = 5,  /* sealed memfd: the effective configuration */
+    CHILD_FD_LISTEN = 6,  /* router: client API; CHILD_FD_LISTEN + 1: metrics */
+};
+
+#endif

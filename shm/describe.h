@@ -1,0 +1,46 @@
+/* The segment's description of itself: written by node_create, read by cortexctl, which so can
+ * print the records of a daemon that is older or newer than itself. Nothing here trusts the
+ * segment: every offset, count and string is bounded by the mapped size. */
+#ifndef SHM_DESCRIBE_H
+#define SHM_DESCRIBE_H
+
+#include "base/err.h"
+#include "shm/layout.h"
+
+/* Fill section[], field[] and enums[] and their counts in the header, from the X lists. */
+void describe_write(struct shm_node *node);
+
+/* A reader over any segment. */
+struct describe {
+    const uint8_t *base; /* borrowed */
+    size_t size;
+    struct shm_header header; /* copied and checked */
+};
+int describe_open(struct describe *d, const void *base, size_t size, struct err *e);
+
+/* 0 and a checked copy, or -ENOENT. */
+int describe_section(const struct describe *d, const char *name, struct shm_section_desc *out);
+int describe_section_at(const struct describe *d, uint32_t i, struct shm_section_desc *out);
+int describe_field(const struct describe *d, const struct shm_section_desc *s, const char *name,
+                   struct shm_field_desc *out);
+int describe_field_at(const struct describe *d, const struct shm_section_desc *s, uint32_t i,
+                      struct shm_field_desc *out);
+
+/* Text of an enum value; "?" when the set does not have it. Into buf, returns buf. */
+const char *describe_enum(const struct describe *d, const char *set, uint32_t value, char *buf,
+                          size_t size);
+
+/* Copy record i of a section into out (at least stride bytes): sequence-locked ones whole,
+ * or -EAGAIN; others by relaxed word loads. */
+int describe_record(const struct describe *d, const struct shm_section_desc *s, uint32_t i,
+                    void *out, size_t out_size);
+
+/* Read one field of a record copy. Numbers come back in u64 (sign-extended), strings in str. */
+struct describe_value {
+    enum shm_field_type type;
+    uint64_t u64;
+    char str[256];
+};
+void describe_get(const void *record, const struct shm_field_desc *f, struct describe_value *v);
+
+#endif

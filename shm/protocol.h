@@ -1,0 +1,116 @@
+/* What travels through a link's rings (shm/ring.h): the records and their payloads.
+ *
+ * Life of a request on a link: the router sends SUBMIT; the worker answers with ACCEPT, then one
+ * TOKEN per token, in order and without holes, then exactly one of DONE, FAIL or CANCELLED, after
+ * which it says nothing about that request any more. CANCEL may come at any time; the worker
+ * answers it with CANCELLED unless it had already sent DONE or FAIL. CREDIT raises the number of
+ * tokens the worker may send.
+ *
+ * Resume: SUBMIT carries the token ids that the router has journaled. The worker replays them
+ * (state, stop strings, UTF-8 remainder), sends none of them again, and its first TOKEN has index
+ * n_resume. What a token does to the text is a pure function of the tokens up to it, so the text of
+ * token i is the same in every incarnation.
+ */
+#ifndef SHM_PROTOCOL_H
+#define SHM_PROTOCOL_H
+
+#include "shm/states.h"
+
+#include <stdint.h>
+
+#define RING_TYPES(X)                                                                              \
+    X(RING_SUBMIT, "submit", R2W)       /* struct submit_head, token ids, canonical JSON */        \
+    X(RING_CREDIT, "credit", R2W)       /* struct credit_body */                                   \
+    X(RING_CANCEL, "cancel", R2W)       /* nothing */                                              \
+    X(RING_ACCEPT, "accept", W2R)       /* struct accept_body */                                   \
+    X(RING_TOKEN, "token", W2R)         /* struct token_head, parts */                             \
+    X(RING_DONE, "done", W2R)           /* struct done_head, parts */                              \
+    X(RING_FAIL, "fail", W2R)           /* struct fail_head, text */                               \
+    X(RING_CANCELLED, "cancelled", W2R) /* nothing */
+
+enum ring_direction { R2W, W2R };
+
+#define X(constant, text, direction) constant,
+enum ring_type { RING_NONE, RING_TYPES(X) RING_TYPES_N };
+#undef X
+
+const char *ring_type_name(uint32_t type);
+/* The direction a type travels in, or -1 for a type that does not exist. */
+int ring_type_direction(uint32_t type);
+
+#define CREDIT_TOKENS 256 /* unacknowledged tokens a request may have */
+
+struct submit_head {
+    uint64_t seed;
+    uint32_t n_resume; /* token ids after this head */
+    uint32_t credit;   /* tokens the worker may send in all: index < credit */
+    uint32_t json_len; /* bytes of JSON after the ids */
+    uint32_t flags;    /* SUBMIT_* */
+};
+#define SUBMIT_CANARY 1u /* the supervisor's probe of a half-open circuit */
+#define SUBMIT_FLAGS  1u
+_Static_assert(sizeof(struct submit_head) == 24, "ABI: bump RING_VERSION");
+
+struct credit_body {
+    uint32_t credit; /* new total; never less than before */
+};
+
+struct accept_body {
+    uint32_t prompt_tokens;
+    uint32_t cached_tokens;
+};
+
+struct token_head {
+    uint32_t index; /* in the answer, from 0; replayed tokens count */
+    uint32_t token; /* < vocabulary of the worker's READY */
+    float logprob;
+    uint8_t n_parts; /* parts of text after this head; none for a held-back token */
+    uint8_t reserved[3];
+};
+_Static_assert(sizeof(struct token_head) == 16, "ABI: bump RING_VERSION");
+
+/* A piece of text: this head, then len bytes of whole UTF-8 sequences. */
+struct part_head {
+    uint16_t len;
+    uint8_t channel; /* enum channel */
+    uint8_t reserved;
+};
+
+struct done_head {
+    uint32_t index;  /* tokens in all: what the next TOKEN's index would have been */
+    uint32_t reason; /* enum finish_reason */
+    uint64_t prefill_ns;
+    uint64_t decode_ns;
+    uint8_t n_parts; /* text that was held back until now */
+    uint8_t reserved[7];
+};
+_Static_assert(sizeof(struct done_head) == 32, "ABI: bump RING_VERSION");
+
+/* Why a worker refuses or ends a request; X(constant, HTTP status, OpenAI code, OpenAI type). */
+#define FAIL_CODES(X)                                                                              \
+    X(FAIL_INVALID_REQUEST, 400, "invalid_request_body", "invalid_request_error")                  \
+    X(FAIL_CONTEXT_LENGTH, 400, "context_length_exceeded", "invalid_request_error")                \
+    X(FAIL_UNSUPPORTED, 400, "unsupported_parameter", "invalid_request_error")                     \
+    X(FAIL_MEMORY, 413, "prompt_too_long_for_memory", "invalid_request_error")                     \
+    X(FAIL_INTERNAL, 500, "internal_error", "server_error")
+
+#define X(constant, status, code, type) constant,
+enum fail_code { FAIL_CODES(X) FAIL_CODES_N };
+#undef X
+
+struct fail_head {
+    uint32_t code; /* enum fail_code */
+    uint32_t len;  /* bytes of UTF-8 text after this head, at most FAIL_TEXT_MAX */
+};
+#define FAIL_TEXT_MAX 480
+
+#define TOKEN_TEXT_MAX 4096       /* bytes of all parts of one TOKEN or DONE */
+#define SUBMIT_MAX (256u << 20)   /* longest SUBMIT record */
+#define W2R_RECORD_MAX (8u << 10) /* longest record a worker sends */
+
+/* The canonical request (JSON, written by the router, validated again by the worker):
+ *   {"kind":"chat","messages":[…],                   or  "kind":"completion","prompt":"…",
+ *    "max_tokens":N,"stop":["…"],"sampling":{"temperature":…, only what the client gave}}
+ */
+
+#endif
