@@ -84,6 +84,10 @@ enum gate_result gate_find_head(const char *data, size_t len, size_t *scanned, s
 enum gate_result gate_check(const char *data, size_t head_len, const struct gate_hosts *hosts,
                             struct gate_head *head, struct gate_refusal *why);
 
+/* Bytes of a field name, and of a field value (SP, HT, visible ASCII, obs-text): nothing else. */
+bool gate_is_name_byte(unsigned char c);
+bool gate_is_value_byte(unsigned char c);
+
 /* The value of a field by lower-case name, or a span of length 0 (found tells the difference). */
 struct gate_span gate_find(const struct gate_head *head, const char *data, const char *name,
                            bool *found);
