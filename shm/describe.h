@@ -7,8 +7,12 @@
 #include "base/err.h"
 #include "shm/layout.h"
 
-/* Fill section[], field[] and enums[] and their counts in the header, from the X lists. */
+/* Fill section[], field[] and enums[] and their counts and places in the header, from the X lists.
+ */
 void describe_write(struct shm_node *node);
+
+/* Hash over what describe_write writes. */
+uint64_t describe_hash(void);
 
 /* A reader over any segment. */
 struct describe {
@@ -26,21 +30,37 @@ int describe_field(const struct describe *d, const struct shm_section_desc *s, c
 int describe_field_at(const struct describe *d, const struct shm_section_desc *s, uint32_t i,
                       struct shm_field_desc *out);
 
+/* Row i of all sets: 0 or -ENOENT. */
+int describe_enum_at(const struct describe *d, uint32_t i, struct shm_enum_desc *out);
+
 /* Text of an enum value; "?" when the set does not have it. Into buf, returns buf. */
 const char *describe_enum(const struct describe *d, const char *set, uint32_t value, char *buf,
                           size_t size);
 
 /* Copy record i of a section into out (at least stride bytes): sequence-locked ones whole,
- * or -EAGAIN; others by relaxed word loads. */
+ * or -EAGAIN and what could be had, which may be torn; others by relaxed word loads. */
 int describe_record(const struct describe *d, const struct shm_section_desc *s, uint32_t i,
                     void *out, size_t out_size);
 
-/* Read one field of a record copy. Numbers come back in u64 (sign-extended), strings in str. */
+/* Lines ever written to log i. */
+uint64_t describe_log_written(const struct describe *d, const struct shm_section_desc *logs,
+                              uint32_t i);
+
+/* Copy line n (0 = the first ever) of log i: 0, -EAGAIN not written yet, -ESTALE overwritten,
+ * -EPROTO when the two sections make no sense together. */
+int describe_log_line(const struct describe *d, const struct shm_section_desc *logs,
+                      const struct shm_section_desc *lines, uint32_t i, uint64_t n, void *out,
+                      size_t out_size);
+
+/* Read one field of a record copy. Numbers come back in u64 (sign-extended), strings in str; of an
+ * array the first element, or element i. A type this build does not know comes back as "?". */
 struct describe_value {
     enum shm_field_type type;
     uint64_t u64;
     char str[256];
 };
 void describe_get(const void *record, const struct shm_field_desc *f, struct describe_value *v);
+uint32_t describe_elements(const struct shm_field_desc *f);
+uint64_t describe_get_element(const void *record, const struct shm_field_desc *f, uint32_t i);
 
 #endif

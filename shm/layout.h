@@ -186,14 +186,23 @@ struct shm_panic {
 
 /* ---- description ---- */
 
-enum shm_section_kind { SHM_SEQLOCKED, SHM_COUNTERS, SHM_HISTOGRAMS, SHM_BEATS, SHM_LOGS, SHM_PANICS };
+/* LOG_LINES describes the lines of log 0; those of log i lie i strides of the LOGS section further. */
+enum shm_section_kind {
+    SHM_SEQLOCKED,
+    SHM_COUNTERS,
+    SHM_HISTOGRAMS,
+    SHM_BEATS,
+    SHM_LOGS,
+    SHM_LOG_LINES,
+    SHM_PANICS
+};
 
 struct shm_field_desc {
     char name[28];
     uint32_t offset; /* from the start of the record (after the sequence number) */
-    uint16_t size;
-    uint16_t type;  /* enum shm_field_type */
-    char set[20];   /* for ENUM: which set of shm_enum_desc */
+    uint16_t size;   /* a multiple of the type's size: an array */
+    uint16_t type;   /* enum shm_field_type */
+    char set[20];    /* for ENUM: which set of shm_enum_desc; in COUNTERS: counter or gauge */
 };
 
 struct shm_section_desc {
@@ -209,6 +218,8 @@ struct shm_section_desc {
     uint32_t reserved;
 };
 
+/* One value of a set of shm/states.h or base/log.h. The set histogram_bound_us holds the upper bounds
+ * of the buckets of every histogram in microseconds, in order. */
 struct shm_enum_desc {
     char set[20];
     uint32_t value;
@@ -221,7 +232,7 @@ struct shm_header {
     uint16_t header_size;
     uint64_t total_size;
     uint64_t boot_id;     /* one start of the supervisor */
-    uint64_t layout_hash; /* of every section's and field's name, type, offset and size */
+    uint64_t layout_hash; /* of the description: names, types, offsets, sizes, enum values */
     int32_t owner_pid;
     uint32_t n_sections;
     uint32_t n_fields;
@@ -229,9 +240,18 @@ struct shm_header {
     uint64_t created_wall_ns;
     char instance[32];
     char program_version[16];
-    uint8_t reserved[24];
+    uint32_t sections_at; /* offsets of the three tables of the description, */
+    uint32_t fields_at;
+    uint32_t enums_at;
+    uint16_t section_size; /* and the sizes of their rows */
+    uint16_t field_size;
+    uint16_t enum_size;
+    uint8_t reserved[6];
 };
 static_assert(sizeof(struct shm_header) == 128, "ABI: bump SHM_VERSION");
+static_assert(sizeof(struct shm_section_desc) == 64, "ABI: bump SHM_VERSION");
+static_assert(sizeof(struct shm_field_desc) == 56, "ABI: bump SHM_VERSION");
+static_assert(sizeof(struct shm_enum_desc) == 48, "ABI: bump SHM_VERSION");
 
 struct shm_node {
     struct shm_header header;

@@ -5,6 +5,11 @@
 #include "base/err.h"
 #include "shm/layout.h"
 
+#include <sys/types.h>
+
+/* 1 to 24 of A-Z a-z 0-9 . _ -, not ending in ".new" (the name of a segment being made). */
+int node_check_name(const char *instance, struct err *e);
+
 /* Supervisor: create the segment of an instance under a temporary name, fill in header and
  * description, rename it to /dev/shm/cortex.<instance>. An instance that is alive is refused with
  * its pid (flock on a descriptor that no child inherits); a dead one's segment is replaced.
@@ -16,6 +21,12 @@ struct node_owner {
     char name[64]; /* "/cortex.<instance>" */
 };
 int node_create(struct node_owner *o, const char *instance, uint64_t boot_id, struct err *e);
+
+/* Let a group read the segment: mode 0640. 0 or -errno with the sentence. */
+int node_share(struct node_owner *o, gid_t group, struct err *e);
+
+/* Header and description of this build into zeroed memory, magic last. */
+void node_fill(struct shm_node *node, const char *instance, uint64_t boot_id);
 
 /* Unlink (when `unlink_name`), unmap and close. The name is left when people may want to look. */
 void node_close(struct node_owner *o, int unlink_name);
@@ -32,7 +43,8 @@ int node_attach(const struct shm_node **node, size_t *size, const char *instance
 int node_attach_any(const void **base, size_t *size, const char *instance, struct err *e);
 void node_detach(const void *base, size_t size);
 
-/* Hash over every section's and field's name, type, offset and size of this build. */
+/* Hash over the description of this build: every section's and field's name, type, offset and size,
+ * and every enum value. */
 uint64_t node_layout_hash(void);
 
 /* 1 when a process holds the instance's lock. */
