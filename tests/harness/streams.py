@@ -1,0 +1,174 @@
+"""Many server-sent event streams at once from one thread: bytes and arrival times are kept as they
+come and looked at afterwards, so that the client is not what is measured."""
+import asyncio
+import bisect
+import json
+import re
+import time
+
+import http1
+
+
+class Event:
+    def __init__(self, at, data):
+        self.at, self.data = at, data
+
+    def json(self):
+        return json.loads(self.data)
+
+
+class Stream(asyncio.Protocol):
+    """One request and its streamed answer."""
+
+    def __init__(self, request):
+        self.request = request
+        self.parts, self.stamps, self.total = [], [], 0
+        self.tail = b""
+        self.done = asyncio.get_running_loop().create_future()
+        self.began = time.monotonic()
+
+    def connection_made(self, transport):
+        self.transport = transport
+        transport.write(self.request)
+
+    def data_received(self, data):
+        self.parts.append(data)
+        self.total += len(data)
+        self.stamps.append((self.total, time.monotonic()))
+        self.tail = (self.tail + data)[-7:]
+        if self.tail == b"\r\n0\r\n\r\n":
+            self.transport.close()
+
+    def connection_lost(self, _):
+        if not self.done.done():
+            self.done.set_result(self)
+
+    # --- afterwards ---
+
+    def head_and_body(self):
+        head, _, rest = b"".join(self.parts).partition(b"\r\n\r\n")
+        return head, rest, len(head) + 4
+
+    @property
+    def status(self):
+        words = self.head_and_body()[0].split(b" ", 2)
+        return int(words[1]) if len(words) > 1 else 0
+
+    def arrival(self, offset):
+        """When the byte at this offset had come."""
+        return self.stamps[bisect.bisect_left(self.stamps, (offset,))][1]
+
+    def chunks(self):
+        """(arrival, bytes) of each chunk; raises when the answer was cut off."""
+        _, rest, base = self.head_and_body()
+        at = 0
+        while True:
+            eol = rest.index(b"\r\n", at)
+            size = int(rest[at:eol], 16)
+            if size == 0:
+                assert rest[eol:] == b"\r\n\r\n", "bytes after the last chunk"
+                return
+            at = eol + 2 + size
+            assert rest[at:at + 2] == b"\r\n"
+            yield self.arrival(base + at), rest[eol + 2:at]
+            at += 2
+
+    def lines(self):
+        """(arrival, block) of each event or comment."""
+        pending = b""
+        for at, data in self.chunks():
+            pending += data
+            *blocks, pending = pending.split(b"\n\n")
+            for block in blocks:
+                yield at, block
+        assert pending == b"", f"half an event at the end: {pending!r}"
+
+    def comments(self):
+        return [Event(at, block) for at, block in self.lines() if block.startswith(b":")]
+
+    def events(self):
+        found = []
+        for at, block in self.lines():
+            if not block.startswith(b":"):
+                assert block.startswith(b"data: ") and b"\n" not in block, block
+                found.append(Event(at, block[6:]))
+        return found
+
+    def normal_bytes(self):
+        """The events as bytes, without what differs from run to run: id, time of creation and the
+        measured times."""
+        out = b"\n".join(event.data for event in self.events())
+        out = re.sub(rb'"id":"[^"]*"', b'"id":"-"', out)
+        out = re.sub(rb'"created":\d+', b'"created":0', out)
+        return re.sub(rb'"timing":\{[^}]*\}', b'"timing":{}', out)
+
+    def text(self):
+        """Content of the answer, chat or completion."""
+        out = ""
+        for event in self.events():
+            if event.data != b"[DONE]":
+                for choice in event.json()["choices"]:
+                    out += choice.get("text") or (choice.get("delta") or {}).get("content") or ""
+        return out
+
+    def finish_reason(self):
+        reasons = [choice["finish_reason"] for event in self.events() if event.data != b"[DONE]"
+                   for choice in event.json()["choices"] if choice["finish_reason"]]
+        return reasons[0] if len(reasons) == 1 else reasons
+
+    def usage(self):
+        found = [event.json()["usage"] for event in self.events()
+                 if event.data != b"[DONE]" and event.json().get("usage")]
+        return found[-1] if found else None
+
+    def error(self):
+        """The error event of a stream that failed after its first byte, or None."""
+        for event in self.events():
+            if b'"error"' in event.data:
+                return event.json().get("error")
+        return None
+
+    def content_times(self):
+        return [event.at for event in self.events()
+                if b'"content":"' in event.data or b'"text":"' in event.data]
+
+
+def chat_request(model, seed, tokens, prompt="hello", headers=(), **more):
+    body = {"model": model, "stream": True, "seed": seed, "max_tokens": tokens,
+            "messages": [{"role": "user", "content": prompt}], **more}
+    return http1.request_bytes("POST", "/v1/chat/completions", body,
+                               {"Connection": "close", **dict(headers)})
+
+
+async def open_stream(address, request):
+    loop = asyncio.get_running_loop()
+    _, stream = await loop.create_connection(lambda: Stream(request), *address)
+    return stream
+
+
+async def run_streams(address, requests, disturb=None, timeout=120):
+    """Send all requests, at most 100 connecting at a time, and wait for the answers. disturb() is
+    a coroutine that runs beside them once all are connected."""
+    gate = asyncio.Semaphore(100)
+
+    async def connect(request):
+        async with gate:
+            return await open_stream(address, request)
+
+    streams = await asyncio.gather(*(connect(request) for request in requests))
+    beside = asyncio.ensure_future(disturb()) if disturb else None
+    waiting = asyncio.gather(*(stream.done for stream in streams))
+    try:
+        await asyncio.wait_for(waiting, timeout)
+        if beside:
+            await beside
+    finally:
+        if beside:
+            beside.cancel()
+        for stream in streams:
+            stream.transport.abort()
+    return streams
+
+
+def run(address, requests, disturb=None, timeout=120):
+    return asyncio.run(run_streams(address, requests, disturb, timeout))
