@@ -6,7 +6,13 @@
  * rows. An unknown section or key is an error that names the nearest known one.
  *
  * Precedence: default < file < environment CORTEX_<SECTION>__<KEY> (upper case; sections with a
- * name, like [model "x"], cannot be overridden).
+ * name, like [model "x"], cannot be overridden). A variable CORTEX_*__* that names no key is an
+ * error too.
+ *
+ * Text form: UTF-8 without control bytes; one `key = value` a line, `;` or `#` first on a line is a
+ * comment, and so is a `;` after white space. A value with such a `;`, or with spaces at its ends,
+ * goes in double quotes, where \" and \\ stand for " and \; config_print quotes where needed. Lines
+ * are not continued. A section and a key stand at most once.
  */
 #ifndef BASE_CONFIG_H
 #define BASE_CONFIG_H
@@ -18,10 +24,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CONFIG_STR_MAX    256
-#define CONFIG_MODELS_MAX 64
-#define CONFIG_KEYS_MAX   256
+#define CONFIG_STR_MAX     256
+#define CONFIG_MODELS_MAX  64
+#define CONFIG_KEYS_MAX    256
 #define CONFIG_ALIASES_MAX 64
+#define CONFIG_TEXT_MAX    (1 << 20) /* bytes of a file */
+
+/* clang-format off */
 
 /* X(key, type, default, min, max, unit, reload, help)
  * type: STR INT BOOL. Bounds are for INT. reload: LIVE = at the next SIGHUP, WORKER = its workers
@@ -94,6 +103,10 @@
 #define CONFIG_NAMED_SECTIONS(X)                                                                   \
     X(model, CONFIG_MODEL, models, CONFIG_MODELS_MAX) X(key, CONFIG_KEY, keys, CONFIG_KEYS_MAX)
 
+/* clang-format on */
+
+#define CONFIG_ID_MAX 128 /* name of a section, alias, model; with the NUL */
+
 #define CONFIG_MEMBER_STR(key)  char key[CONFIG_STR_MAX];
 #define CONFIG_MEMBER_INT(key)  int64_t key;
 #define CONFIG_MEMBER_BOOL(key) bool key;
@@ -107,15 +120,15 @@ CONFIG_SECTIONS(X)
 #undef X
 #define X(section, list, member, max)                                                              \
     struct config_##section {                                                                      \
-        char id[128];                                                                              \
+        char id[CONFIG_ID_MAX];                                                                              \
         list(CONFIG_MEMBER)                                                                        \
     };
 CONFIG_NAMED_SECTIONS(X)
 #undef X
 
 struct config_alias {
-    char id[128];
-    char model[128];
+    char id[CONFIG_ID_MAX];
+    char model[CONFIG_ID_MAX];
 };
 
 struct config {
@@ -135,12 +148,14 @@ struct config {
  * and line. Whole-configuration rules are checked too: config_validate. On an error *c is empty. */
 int config_load(struct config *c, const char *path, struct err *e);
 
-/* Parse INI text of a given name, without the environment (children; tests). */
+/* Parse INI text of a given name, without the environment and without config_validate (children,
+ * whose text has passed it; tests). */
 int config_parse(struct config *c, const char *name, const char *text, size_t len, struct err *e);
 
 /* Rules over several keys: a non-loopback listen address without a [key] and without
- * allow_anonymous; tls_cert without tls_key; a model with neither path nor simulate; an alias that
- * hides a model or points nowhere; a digest that is not one; a listen address that is not one. */
+ * allow_anonymous; tls_cert without tls_key or the reverse; a model with neither path nor simulate;
+ * an alias that hides a model or points nowhere; a digest that is not one; a listen address that is
+ * not one; a log level or format of another name; an instance name unfit for a file name. */
 int config_validate(const struct config *c, struct err *e);
 
 /* The effective configuration as INI text that config_parse takes back, comments with units and
@@ -161,7 +176,8 @@ void config_diff(const struct config *from, const struct config *to, char *resta
 /* The model a client's name means: direct, or through an alias. Index or -1. */
 int config_find_model(const struct config *c, const char *name);
 
-/* Split "host:port" or "[v6]:port" (host may be empty = any). 0 or -EINVAL with the sentence. */
+/* Split "host:port" or "[v6]:port" (host may be empty = any; port 0 = one the kernel chooses).
+ * 0 or -EINVAL with the sentence. */
 int config_split_address(const char *address, char *host, size_t host_size, uint16_t *port,
                          struct err *e);
 /* 1 when the host part is loopback (127/8, ::1, localhost). */
