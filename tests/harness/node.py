@@ -3,11 +3,11 @@ import contextlib
 import json
 import os
 import re
-import signal
 import socket
 import subprocess
 import time
 from pathlib import Path
+from signal import SIGKILL, SIGTERM
 
 import http1
 import prom
@@ -171,7 +171,7 @@ class Node:
         if self.process.poll() is None:
             with contextlib.suppress(OSError, http1.Closed, AssertionError):
                 self.remember_metrics()
-            self.signal(signal.SIGTERM)
+            self.signal(SIGTERM)
         try:
             code = self.process.wait(timeout * SLOWNESS)
         except subprocess.TimeoutExpired:
@@ -183,7 +183,7 @@ class Node:
         """Kill what is left of the session; for tear-down after a failure."""
         for pid, *_ in self.session():
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+                os.kill(pid, SIGKILL)
         if self.process:
             self.process.wait()
 
@@ -247,7 +247,7 @@ class Node:
                 found[int(arguments[arguments.index("--slot") + 1])] = pid
         return found
 
-    def kill_worker(self, slot, number=signal.SIGKILL):
+    def kill_worker(self, slot, number=SIGKILL):
         """True when there was one to kill."""
         pid = self.worker_pids().get(slot)
         if pid is None:
