@@ -1,6 +1,7 @@
 #include "shm/control.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -8,7 +9,7 @@
 const char *control_type_name(uint32_t type)
 {
 #define X(constant, text) text,
-    static const char *const names[] = {"none", CONTROL_TYPES(X)};
+    static const char *const names[] = { "none", CONTROL_TYPES(X) };
 #undef X
     return type < CONTROL_TYPES_N ? names[type] : "?";
 }
@@ -53,24 +54,35 @@ static void take_fds(struct msghdr *mh, int fds[CONTROL_FDS])
     }
 }
 
+/* End of file reads like an empty message; only the former has a peer that is gone. */
+static int is_closed(int sock)
+{
+    struct pollfd p = {.fd = sock, .events = POLLRDHUP};
+
+    return poll(&p, 1, 0) == 1 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
+}
+
 int control_recv(int sock, struct control_msg *msg, int fds[CONTROL_FDS], struct err *e)
 {
     union control_anc anc = {0};
     struct iovec iov = {msg, sizeof *msg};
-    struct msghdr mh = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = anc.space,
+    struct msghdr mh = {.msg_iov = &iov,
+                        .msg_iovlen = 1,
+                        .msg_control = anc.space,
                         .msg_controllen = sizeof anc.space};
     ssize_t got;
 
     for (int i = 0; i < CONTROL_FDS; i++)
         fds[i] = -1;
+    /* ECONNRESET: the peer died without reading all; what it had sent before is still to come. */
     do
         got = recvmsg(sock, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    while (got < 0 && errno == EINTR);
+    while (got < 0 && (errno == EINTR || errno == ECONNRESET));
     if (got < 0)
-        return errno == ECONNRESET ? 0 : -errno;
-    if (got == 0)
-        return 0;
+        return -errno;
     take_fds(&mh, fds);
+    if (got == 0 && fds[0] < 0 && is_closed(sock))
+        return 0;
     if (got == (ssize_t)sizeof *msg && msg->magic == CONTROL_MAGIC &&
         msg->version == CONTROL_VERSION && msg->type > CONTROL_NONE &&
         msg->type < CONTROL_TYPES_N && (mh.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0) {

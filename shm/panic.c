@@ -18,7 +18,8 @@ static const int fatal_signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
 #define N_FATAL_SIGNALS (sizeof fatal_signals / sizeof fatal_signals[0])
 
 static struct shm_panic *own_slot; /* borrowed: this process's slot in the node segment */
-static uintptr_t program_base;     /* frames are told relative to it, as addr2line wants them */
+static uintptr_t program_base;     /* frames inside the program are told relative to its base, as */
+static uintptr_t program_end;      /* addr2line wants them; those in libraries as they are */
 static _Atomic pid_t recorder;     /* thread that writes the slot, 0 = none yet */
 static _Alignas(16) char signal_stack[PANIC_STACK];
 
@@ -59,8 +60,10 @@ static void fill_slot(int signal, uint64_t address)
     own_slot->signal = signal;
     own_slot->address = address;
     own_slot->n_frames = (uint32_t)n;
-    for (int i = 0; i < n; i++)
-        own_slot->frame[i] = (uintptr_t)frames[i] - program_base;
+    for (int i = 0; i < n; i++) {
+        uintptr_t at = (uintptr_t)frames[i];
+        own_slot->frame[i] = at >= program_base && at < program_end ? at - program_base : at;
+    }
     atomic_store_explicit(&own_slot->filled, 1, memory_order_release);
 }
 
@@ -88,10 +91,16 @@ static void record_signal(int signal, siginfo_t *info, void *context)
     raise(signal);
 }
 
-static int find_program_base(struct dl_phdr_info *info, size_t size, void *arg)
+static int find_program(struct dl_phdr_info *info, size_t size, void *arg)
 {
     (void)size;
-    *(uintptr_t *)arg = info->dlpi_addr;
+    (void)arg;
+    program_base = info->dlpi_addr;
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *p = &info->dlpi_phdr[i];
+        if (p->p_type == PT_LOAD && program_base + p->p_vaddr + p->p_memsz > program_end)
+            program_end = program_base + p->p_vaddr + p->p_memsz;
+    }
     return 1; /* the program itself comes first */
 }
 
@@ -104,7 +113,7 @@ void panic_install(struct shm_panic *slot)
 
     own_slot = slot;
     backtrace(frame, 1);
-    dl_iterate_phdr(find_program_base, &program_base);
+    dl_iterate_phdr(find_program, NULL);
     CHECK(sigaltstack(&stack, NULL) == 0);
     for (size_t i = 0; i < N_FATAL_SIGNALS; i++)
         CHECK(sigaction(fatal_signals[i], &act, NULL) == 0);

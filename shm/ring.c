@@ -17,15 +17,15 @@
 #endif
 
 #define ENTRY_CRC_BYTES 60
-#define SEALS_SIZE (F_SEAL_SHRINK | F_SEAL_GROW)
-#define SEALS_FINAL (F_SEAL_FUTURE_WRITE | F_SEAL_SEAL)
+#define SEALS_SIZE      (F_SEAL_SHRINK | F_SEAL_GROW)
+#define SEALS_FINAL     (F_SEAL_FUTURE_WRITE | F_SEAL_SEAL)
 
 static const char *const direction_names[] = {"r2w", "w2r"};
 
 const char *ring_type_name(uint32_t type)
 {
 #define X(constant, text, direction) text,
-    static const char *const names[] = {"none", RING_TYPES(X)};
+    static const char *const names[] = { "none", RING_TYPES(X) };
 #undef X
     return type < RING_TYPES_N ? names[type] : "?";
 }
@@ -33,7 +33,7 @@ const char *ring_type_name(uint32_t type)
 int ring_type_direction(uint32_t type)
 {
 #define X(constant, text, direction) direction,
-    static const int directions[] = {-1, RING_TYPES(X)};
+    static const int directions[] = { -1, RING_TYPES(X) };
 #undef X
     return type < RING_TYPES_N ? directions[type] : -1;
 }
@@ -60,8 +60,11 @@ int ring_memory_create(enum ring_direction dir, uint64_t epoch, uint32_t capacit
         close(fd);
         return err_set(e, rc, "allocate %zu bytes for ring %s: %s", size, name, strerror(rc));
     }
-    struct ring_memory head = {.magic = RING_MAGIC, .version = RING_VERSION, .epoch = epoch,
-                               .capacity = capacity, .direction = dir};
+    struct ring_memory head = {.magic = RING_MAGIC,
+                               .version = RING_VERSION,
+                               .epoch = epoch,
+                               .capacity = capacity,
+                               .direction = dir};
     if (pwrite(fd, &head, sizeof head, 0) != (ssize_t)sizeof head ||
         fcntl(fd, F_ADD_SEALS, SEALS_SIZE) != 0) {
         rc = errno;
@@ -100,7 +103,8 @@ static int map_memory(int fd, enum ring_direction dir, uint64_t epoch, int is_ow
         return err_set(e, errno, "map ring %s: %s", direction_names[dir], strerror(errno));
 
     const struct ring_memory *head = m;
-    uint32_t capacity = head->capacity;
+    /* Once: the writer of this memory could change it between the check and the use. */
+    uint32_t capacity = *(const volatile uint32_t *)&head->capacity;
     int rc = 0;
     if (head->magic != RING_MAGIC || head->version != RING_VERSION)
         rc = err_set(e, EPROTO, "ring %s: magic %#x version %u, expected %#x version %u",
@@ -162,20 +166,40 @@ void ring_unmap(struct ring *r)
     *r = (struct ring){.wake_fd = -1, .wake_peer_fd = -1};
 }
 
+/* The first broken rule stays: nothing of this peer is believed after it. */
+static int violation(struct ring *r, uint64_t entry, const char *what, uint64_t found,
+                     uint64_t expected)
+{
+    if (r->violation[0] == '\0')
+        snprintf(r->violation, sizeof r->violation,
+                 "%s entry %" PRIu64 ": %s %" PRIu64 ", expected %" PRIu64,
+                 direction_names[r->sends == R2W ? W2R : R2W], entry, what, found, expected);
+    return -EPROTO;
+}
+
+static uint32_t known_room(const struct ring *r)
+{
+    return r->own_mask + 1 - (uint32_t)(r->tail - r->peer_head);
+}
+
+static void refresh_room(struct ring *r)
+{
+    /* acquire: pairs with the peer's release store in ring_release, so that the slots are ours
+     * again. It cannot have consumed what we have not published. */
+    uint64_t head = atomic_load_explicit(&r->peer->head, memory_order_acquire);
+    uint64_t published = atomic_load_explicit(&r->own->tail, memory_order_relaxed);
+
+    if (head - r->peer_head > published - r->peer_head)
+        violation(r, r->head, "head", head, published);
+    else
+        r->peer_head = head;
+}
+
 uint32_t ring_room(struct ring *r)
 {
-    uint32_t capacity = r->own_mask + 1;
-    uint64_t used = r->tail - r->peer_head;
-
-    if (used * 2 >= capacity) {
-        /* acquire: pairs with the peer's release store in ring_release, so that the slots are
-         * ours again. A head that makes no sense leaves the old one standing: a full ring. */
-        uint64_t head = atomic_load_explicit(&r->peer->head, memory_order_acquire);
-        if (head - r->peer_head <= used)
-            r->peer_head = head;
-        used = r->tail - r->peer_head;
-    }
-    return capacity - (uint32_t)used;
+    if (known_room(r) <= (r->own_mask + 1) / 2)
+        refresh_room(r);
+    return known_room(r);
 }
 
 static void push_entry(struct ring *r, struct ring_entry *entry)
@@ -223,7 +247,10 @@ int ring_send_whole(struct ring *r, enum ring_type type, uint64_t request, const
     size_t done = 0;
     size_t entries = len == 0 ? 1 : (len + RING_PAYLOAD - 1) / RING_PAYLOAD;
 
-    if (ring_room(r) < entries)
+    CHECK(entries <= (size_t)r->own_mask + 1);
+    if (known_room(r) < entries)
+        refresh_room(r);
+    if (known_room(r) < entries)
         return -EAGAIN;
     CHECK(ring_send(r, type, request, data, len, &done) == 1);
     return 0;
@@ -258,21 +285,15 @@ void ring_release(struct ring *r)
     wake_peer(r, RING_ASLEEP_SPACE);
 }
 
-static int violation(struct ring *r, const char *what, uint64_t found, uint64_t expected)
-{
-    snprintf(r->violation, sizeof r->violation,
-             "%s entry %" PRIu64 ": %s %" PRIu64 ", expected %" PRIu64,
-             direction_names[r->sends == R2W ? W2R : R2W], r->head, what, found, expected);
-    return -EPROTO;
-}
-
 int ring_pop(struct ring *r, struct ring_entry *out)
 {
+    if (r->violation[0] != '\0')
+        return -EPROTO;
     if (r->head == r->peer_tail) {
         /* acquire: pairs with the peer's store in ring_publish, so that the entries are there */
         uint64_t tail = atomic_load_explicit(&r->peer->tail, memory_order_acquire);
         if (tail - r->head > (uint64_t)r->peer_mask + 1)
-            return violation(r, "tail", tail, r->head);
+            return violation(r, r->head, "tail", tail, r->head);
         r->peer_tail = tail;
         if (tail == r->head)
             return 0;
@@ -285,17 +306,17 @@ int ring_pop(struct ring *r, struct ring_entry *out)
 
     uint32_t crc = hash_crc32c(out, ENTRY_CRC_BYTES);
     if (out->crc != crc)
-        return violation(r, "checksum", out->crc, crc);
+        return violation(r, r->head, "checksum", out->crc, crc);
     if (out->epoch != (uint32_t)r->epoch)
-        return violation(r, "epoch", out->epoch, (uint32_t)r->epoch);
+        return violation(r, r->head, "epoch", out->epoch, (uint32_t)r->epoch);
     if (out->seq != (uint32_t)r->head)
-        return violation(r, "sequence", out->seq, (uint32_t)r->head);
+        return violation(r, r->head, "sequence", out->seq, (uint32_t)r->head);
     if (ring_type_direction(out->type) != (r->sends == R2W ? W2R : R2W))
-        return violation(r, "type", out->type, RING_TYPES_N);
+        return violation(r, r->head, "type", out->type, RING_TYPES_N);
     if (out->len > RING_PAYLOAD)
-        return violation(r, "length", out->len, RING_PAYLOAD);
+        return violation(r, r->head, "length", out->len, RING_PAYLOAD);
     if ((out->flags & ~(RING_FIRST | RING_LAST)) != 0)
-        return violation(r, "flags", out->flags, RING_FIRST | RING_LAST);
+        return violation(r, r->head, "flags", out->flags, RING_FIRST | RING_LAST);
     r->head++;
     return 1;
 }
@@ -329,11 +350,17 @@ int ring_assemble(struct ring *r, struct ring_assembler *a, const struct ring_en
 {
     int is_first = (e->flags & RING_FIRST) != 0;
     int is_last = (e->flags & RING_LAST) != 0;
+    uint64_t at = r->head - 1; /* where e came from */
+    size_t have = is_first ? 0 : buf_pending(&a->buf);
 
     if (is_first == a->is_open)
-        return violation(r, "first fragment", (uint64_t)is_first, (uint64_t)!a->is_open);
+        return violation(r, at, "first fragment", (uint64_t)is_first, (uint64_t)!a->is_open);
     if (!is_last && e->len != RING_PAYLOAD)
-        return violation(r, "length of a fragment in the middle", e->len, RING_PAYLOAD);
+        return violation(r, at, "length of a fragment in the middle", e->len, RING_PAYLOAD);
+    if (!is_first && e->len == 0)
+        return violation(r, at, "length of a last fragment", 0, RING_PAYLOAD);
+    if (have + e->len > a->len_max)
+        return violation(r, at, "record length", have + e->len, a->len_max);
     if (is_first && is_last) {
         *rec = (struct ring_record){e->request, (enum ring_type)e->type, e->payload, e->len};
         return 1;
@@ -344,10 +371,10 @@ int ring_assemble(struct ring *r, struct ring_assembler *a, const struct ring_en
         a->type = e->type;
         a->is_open = 1;
     }
-    if (e->request != a->request || e->type != a->type)
-        return violation(r, "fragment of request", e->request, a->request);
-    if (buf_pending(&a->buf) + e->len > a->len_max)
-        return violation(r, "record length", buf_pending(&a->buf) + e->len, a->len_max);
+    if (e->request != a->request)
+        return violation(r, at, "fragment of request", e->request, a->request);
+    if (e->type != a->type)
+        return violation(r, at, "fragment of type", e->type, a->type);
     buf_add(&a->buf, e->payload, e->len);
     if (!is_last)
         return 0;

@@ -94,7 +94,7 @@ struct ring {
     int wake_fd;        /* eventfd this side sleeps on, or -1; owned */
     int wake_peer_fd;   /* eventfd the peer sleeps on, or -1; owned */
     enum ring_direction sends;
-    char violation[160]; /* why ring_pop or ring_assemble said -EPROTO */
+    char violation[160]; /* why ring_pop says -EPROTO, from then on; "" = nothing found yet */
 };
 
 /* --- supervisor --- */
@@ -116,7 +116,7 @@ int ring_map_peer(struct ring *r, int fd, struct err *e);
 /* Unmap, close the eventfds, leave a zeroed handle. A zeroed handle may be passed. */
 void ring_unmap(struct ring *r);
 
-/* Entries that fit now. */
+/* Entries that fit now. A peer whose head makes no sense is a violation that ring_pop reports. */
 uint32_t ring_room(struct ring *r);
 
 /* Add fragments of one record until it is complete or the ring is full. *done counts payload bytes
@@ -125,14 +125,15 @@ uint32_t ring_room(struct ring *r);
 int ring_send(struct ring *r, enum ring_type type, uint64_t request, const void *data, size_t len,
               size_t *done);
 
-/* ring_send for a record that must go whole or not at all: 0, or -EAGAIN when it does not fit. */
+/* ring_send for a record that must go whole or not at all: 0, or -EAGAIN when it does not fit now.
+ * It must fit into an empty ring. */
 int ring_send_whole(struct ring *r, enum ring_type type, uint64_t request, const void *data,
                     size_t len);
 
 /* Hand over everything pushed; wakes a sleeping peer. */
 void ring_publish(struct ring *r);
 
-/* Take one entry: 1, 0 when there is none, -EPROTO (see violation). */
+/* Take one entry: 1, 0 when there is none, -EPROTO (see violation), which is for good. */
 int ring_pop(struct ring *r, struct ring_entry *out);
 
 /* Give back everything popped; wakes a peer that waits for space. */
