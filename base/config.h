@@ -103,8 +103,6 @@
 #define CONFIG_NAMED_SECTIONS(X)                                                                   \
     X(model, CONFIG_MODEL, models, CONFIG_MODELS_MAX) X(key, CONFIG_KEY, keys, CONFIG_KEYS_MAX)
 
-/* clang-format on */
-
 #define CONFIG_ID_MAX 128 /* name of a section, alias, model; with the NUL */
 
 #define CONFIG_MEMBER_STR(key)  char key[CONFIG_STR_MAX];
@@ -120,11 +118,13 @@ CONFIG_SECTIONS(X)
 #undef X
 #define X(section, list, member, max)                                                              \
     struct config_##section {                                                                      \
-        char id[CONFIG_ID_MAX];                                                                              \
+        char id[CONFIG_ID_MAX];                                                                    \
         list(CONFIG_MEMBER)                                                                        \
     };
 CONFIG_NAMED_SECTIONS(X)
 #undef X
+
+/* clang-format on */
 
 struct config_alias {
     char id[CONFIG_ID_MAX];

@@ -18,9 +18,12 @@ struct json_reader;
 
 /* --- reading --- */
 
-/* Feed a document piece by piece; each piece passes the validator and then json-c. */
+/* Feed a document piece by piece; each piece passes the validator and then json-c. An integer
+ * beyond int64 and uint64 becomes the nearest double. */
 struct json_reader *json_reader_new(void);
 void json_reader_free(struct json_reader **r);
+/* Ready for the next document, as if new, whatever state it was in; cheaper than a new one. */
+void json_reader_reset(struct json_reader *r);
 /* 0, or -EINVAL with "byte N: found, expected" for malformed JSON, -E2BIG beyond a limit. */
 int json_reader_feed(struct json_reader *r, const char *data, size_t len, struct err *e);
 /* End of the document: the tree, which is the caller's (json_free), or an error. */
@@ -30,7 +33,7 @@ int json_reader_finish(struct json_reader *r, struct json_object **root, struct 
 int json_parse(const char *data, size_t len, struct json_object **root, struct err *e);
 void json_free(struct json_object **root);
 
-/* --- looking --- */
+/* --- looking: none of these changes the tree; NULL is a null --- */
 
 enum json_type { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
 const char *json_type_name(enum json_type type);
@@ -38,13 +41,15 @@ enum json_type json_type_of(const struct json_object *o);
 
 /* Member or NULL; a member that is null counts as absent. Borrowed. */
 struct json_object *json_get(const struct json_object *o, const char *key);
-size_t json_length(const struct json_object *o);             /* of an array or object */
-struct json_object *json_at(const struct json_object *o, size_t i); /* of an array */
+size_t json_length(const struct json_object *o); /* of an array or object, else 0 */
+/* Element of an array; NULL behind its end. */
+struct json_object *json_at(const struct json_object *o, size_t i);
 
+/* Of a value of that type (json_type_of first; CHECKed). */
 bool json_bool(const struct json_object *o);
 double json_number(const struct json_object *o);
 bool json_is_integer(const struct json_object *o); /* a number with no fraction that fits int64 */
-int64_t json_integer(const struct json_object *o);
+int64_t json_integer(const struct json_object *o); /* of a value that json_is_integer */
 const char *json_string(const struct json_object *o, size_t *len); /* may hold NUL bytes */
 
 /* Walk the members of an object: for (it = json_members(o); json_next(&it); ) it.key, it.value */
@@ -58,7 +63,9 @@ bool json_next(struct json_iterator *it);
 
 /* --- writing --- */
 
-/* Serialise a tree a slice at a time, so that a large one never blocks an event loop. */
+/* Serialise a tree a slice at a time, so that a large one never blocks an event loop: compact JSON
+ * in UTF-8, keys in their order, only the escapes JSON demands, doubles in as few of 15 to 17
+ * digits as read back the same, and always with a '.' or an 'e' so that they stay doubles. */
 struct json_writer;
 struct json_writer *json_writer_new(const struct json_object *root); /* borrowed until done */
 void json_writer_free(struct json_writer **w);
