@@ -35,7 +35,7 @@ FOREIGN = {
     "event2/*": ["router/*"],
     "http_parser.h": ["router/http/*"],
     "json-c/*": ["base/json.c"],
-    "ini.h": ["base/config.c"],
+    "ini.h": ["base/config_parse.c"],
     "openssl/*": ["base/hash.c", "router/http/tls.[ch]"],
     "xxhash.h": ["base/hash.c"],
     "systemd/*": ["supervisor/notify.c"],
@@ -45,7 +45,7 @@ FOREIGN = {
 SYSTEM = re.compile(
     r"^(sys|linux|netinet|arpa|net|bits|asm)/\w+\.h$"
     r"|^(assert|complex|ctype|dirent|dlfcn|elf|endian|err|errno|execinfo|fcntl|fenv|float|getopt"
-    r"|glob|grp|inttypes|iso646|libgen|limits|locale|malloc|math|netdb|poll|pthread|pwd|sched"
+    r"|glob|grp|inttypes|iso646|libgen|limits|link|locale|malloc|math|netdb|poll|pthread|pwd|sched"
     r"|semaphore|setjmp|signal|spawn|stdalign|stdarg|stdatomic|stdbool|stddef|stdint|stdio|stdlib"
     r"|stdnoreturn|string|strings|syslog|termios|threads|time|uchar|ucontext|unistd|wchar|wctype"
     r"|byteswap|immintrin|nmmintrin|arm_acle)\.h$"

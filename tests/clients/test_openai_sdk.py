@@ -1,0 +1,170 @@
+"""The official OpenAI SDK against a node, unchanged: only base_url and api_key are ours."""
+import asyncio
+import hashlib
+import json
+
+import pytest
+
+import words
+from node import wait_for
+
+openai = pytest.importorskip("openai", reason="the openai package is not installed")
+
+MESSAGES = [{"role": "user", "content": "hello"}]
+KEY = "sk-test-sdk"
+KEYS = {"sdk": {"sha256": hashlib.sha256(KEY.encode()).hexdigest()}}
+
+
+def client(node, **options):
+    options = {"api_key": "none", "max_retries": 0, "timeout": 30, **options}
+    return openai.OpenAI(base_url=f"{node.url}/v1", **options)
+
+
+def test_models(node):
+    c = client(node(models={"demo": {}, "org/other": {}}))
+    assert sorted(model.id for model in c.models.list()) == ["demo", "org/other"]
+    assert c.models.retrieve("org/other").id == "org/other"
+
+
+def test_chat(node):
+    n = node()
+    with client(n) as c:
+        raw = c.chat.completions.with_raw_response.create(
+            model="demo", messages=MESSAGES, seed=5, max_tokens=6)
+        assert raw.headers["x-request-id"]
+        answer = raw.parse()
+    assert answer.object == "chat.completion"
+    assert answer.choices[0].message.role == "assistant"
+    assert answer.choices[0].message.content == words.text(5, 6)
+    assert answer.choices[0].finish_reason == "length"
+    assert answer.usage.completion_tokens == 6
+    assert answer.usage.total_tokens == answer.usage.prompt_tokens + 6
+    assert answer.usage.prompt_tokens_details.cached_tokens == 0
+
+
+def test_chat_streamed(node):
+    n = node(models={"demo": {"simulate_rate": 100}})
+    with client(n) as c:
+        chunks = list(c.chat.completions.create(
+            model="demo", messages=MESSAGES, seed=5, max_completion_tokens=6, stream=True,
+            stream_options={"include_usage": True}))
+    assert chunks[0].choices[0].delta.role == "assistant"
+    text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
+    assert text == words.text(5, 6)
+    assert [c.choices[0].finish_reason for c in chunks if c.choices][-1] == "length"
+    assert chunks[-1].usage.completion_tokens == 6 and chunks[-1].choices == []
+
+
+def test_chat_stream_helper(node):
+    """The SDK's own accumulator of events."""
+    n = node()
+    with client(n) as c, c.chat.completions.stream(
+            model="demo", messages=MESSAGES, seed=5, max_tokens=6) as stream:
+        kinds = [event.type for event in stream]
+        final = stream.get_final_completion()
+    assert "content.delta" in kinds and kinds[-1] != "error"
+    assert final.choices[0].message.content == words.text(5, 6)
+    assert final.usage.completion_tokens == 6
+
+
+def test_completions(node):
+    n = node()
+    with client(n) as c:
+        answer = c.completions.create(model="demo", prompt="hello", seed=5, max_tokens=6)
+        assert answer.choices[0].text == words.text(5, 6) and answer.object == "text_completion"
+        chunks = list(c.completions.create(model="demo", prompt="hello", seed=5, max_tokens=6,
+                                           stream=True))
+    assert "".join(c.choices[0].text for c in chunks if c.choices) == words.text(5, 6)
+
+
+def test_sampling_parameters(node):
+    with client(node()) as c:
+        answer = c.chat.completions.create(
+            model="demo", messages=[{"role": "system", "content": "be"}, *MESSAGES], seed=5,
+            max_tokens=2, temperature=0.7, top_p=0.9, presence_penalty=0.5, frequency_penalty=-0.5,
+            stop=["never said"], user="me", extra_body={"top_k": 40, "min_p": 0.1})
+    assert answer.choices[0].message.content == words.text(5, 2)
+
+
+def test_errors(node):
+    n = node(keys=KEYS)
+    with client(n, api_key="wrong") as c, pytest.raises(openai.AuthenticationError) as e:
+        c.models.list()
+    assert e.value.code == "invalid_api_key" and e.value.request_id
+    with client(n, api_key=KEY) as c:
+        with pytest.raises(openai.NotFoundError) as e:
+            c.chat.completions.create(model="nope", messages=MESSAGES)
+        assert e.value.code == "model_not_found"
+        with pytest.raises(openai.BadRequestError) as e:
+            c.chat.completions.create(model="demo", messages=MESSAGES, temperature=-1)
+        assert e.value.param == "temperature" and e.value.type == "invalid_request_error"
+        with pytest.raises(openai.BadRequestError) as e:
+            c.chat.completions.create(model="demo", messages=MESSAGES, n=3)
+        assert e.value.code == "unsupported_parameter" and e.value.param == "n"
+
+
+def test_retries_a_full_queue(node):
+    """429 with retry-after: the SDK waits and comes again, and then there is room."""
+    n = node(models={"demo": {"seats": 1, "simulate_rate": 10}}, gateway={"queue_depth": 0})
+    with client(n) as holder:
+        stream = holder.chat.completions.create(model="demo", messages=MESSAGES, max_tokens=10_000,
+                                                stream=True)
+        wait_for("a busy worker", lambda: n.metrics()["cortex_model_in_flight"] == 1)
+        with client(n) as c, pytest.raises(openai.RateLimitError) as e:
+            c.chat.completions.create(model="demo", messages=MESSAGES)
+        assert e.value.code == "rate_limit_exceeded"
+
+        async def retry():
+            loop = asyncio.get_running_loop()
+            async with openai.AsyncOpenAI(base_url=f"{n.url}/v1", api_key="none", max_retries=5,
+                                          timeout=30) as c:
+                call = asyncio.ensure_future(
+                    c.chat.completions.create(model="demo", messages=MESSAGES, seed=1, max_tokens=3))
+                await loop.run_in_executor(None, lambda: wait_for(
+                    "a refusal", lambda: n.metrics()["cortex_requests_rejected_total"] >= 2))
+                stream.close()
+                return await call
+
+        assert asyncio.run(retry()).choices[0].message.content == words.text(1, 3)
+
+
+def test_async_client(node):
+    n = node(models={"demo": {"workers": 2, "simulate_rate": 100}})
+
+    async def ask(c, seed):
+        text = ""
+        async for chunk in await c.chat.completions.create(
+                model="demo", messages=MESSAGES, seed=seed, max_tokens=20, stream=True):
+            if chunk.choices:
+                text += chunk.choices[0].delta.content or ""
+        return text
+
+    async def run():
+        async with openai.AsyncOpenAI(base_url=f"{n.url}/v1", api_key="none", max_retries=0) as c:
+            return await asyncio.gather(*(ask(c, seed) for seed in range(30)))
+
+    assert asyncio.run(run()) == [words.text(seed, 20) for seed in range(30)]
+
+
+def test_survives_a_killed_worker(node):
+    n = node(models={"demo": {"workers": 1, "simulate_rate": 50}})
+    with client(n) as c:
+        text = ""
+        for i, chunk in enumerate(c.chat.completions.create(
+                model="demo", messages=MESSAGES, seed=5, max_tokens=60, stream=True)):
+            if chunk.choices:
+                text += chunk.choices[0].delta.content or ""
+            if i in (10, 30):
+                assert n.kill_worker(0)
+                n.wait_workers()
+    assert text == words.text(5, 60)
+
+
+def test_scripted_answer(node, tmp_path):
+    """A model that says exactly what a file holds, reasoning and pieces of characters included."""
+    script = tmp_path / "script.json"
+    script.write_text(json.dumps({"pieces": ["a"]}))
+    n = node(models={"demo": {"simulate_script": script}})
+    with client(n) as c:
+        answer = c.chat.completions.create(model="demo", messages=MESSAGES)
+    assert answer.choices[0].message.content == "a"
