@@ -42,6 +42,7 @@ static const struct row rows[] = {
     {"query", LINE("GET /a/b?c=d/../%2f&e=? HTTP/1.1"), .path = "/a/b", .query = "c=d/../%2f&e=?"},
     {"empty query", LINE("GET /a? HTTP/1.1"), .path = "/a", .query = ""},
     {"escapes decoded once", LINE("GET /%41%2541%c3%bc HTTP/1.1"), .path = "/A%41\xc3\xbc"},
+    {"escapes of all digits", LINE("GET /%39%4a%4F%20%60%Aa%fF HTTP/1.1"), .path = "/9JO `\xaa\xff"},
     {"escaped question mark is path", LINE("GET /a%3fb HTTP/1.1"), .path = "/a?b", .query = ""},
     {"names that start with dots", LINE("GET /..a/.b/c../... HTTP/1.1"), .path = "/..a/.b/c../..."},
     {"every known method: HEAD", LINE("HEAD / HTTP/1.1")},
@@ -68,6 +69,13 @@ static const struct row rows[] = {
     {"HTTP/1.2", LINE("GET / HTTP/1.2"), .status = 505},
     {"HTTP/2.0", LINE("GET / HTTP/2.0"), .status = 505},
     {"HTTP/3", LINE("GET / HTTP/3"), .status = 400},
+    {"HTTP/0.9, said", LINE("GET / HTTP/0.9"), .status = 505},
+    {"HTTP/9.9", LINE("GET / HTTP/9.9"), .status = 505},
+    {"HTTP/1.9", LINE("GET / HTTP/1.9"), .status = 505},
+    {"HTTP/x.1", LINE("GET / HTTP/x.1"), .status = 400},
+    {"HTTP//.1", LINE("GET / HTTP//.1"), .status = 400},
+    {"HTTP/1.x", LINE("GET / HTTP/1.x"), .status = 400},
+    {"HTTP/1./", LINE("GET / HTTP/1./"), .status = 400},
     {"HTTP/01.1", LINE("GET / HTTP/01.1"), .status = 400},
     {"HTTP/1.10", LINE("GET / HTTP/1.10"), .status = 400},
     {"http/1.1", LINE("GET / http/1.1"), .status = 400},
@@ -140,8 +148,10 @@ static const struct row rows[] = {
     {"NUL in a name", FIELD("X\0: b"), .status = 400},
     {"NUL in the target", LINE("GET /\0 HTTP/1.1"), .status = 400},
     {"CR in a value", FIELD("X: a\rb"), .status = 400},
+    {"CR as line end between fields", FIELD("X: a\rbY: c"), .status = 400},
     {"CR before CR LF", FIELD("X: a\r"), .status = 400},
     {"CR as line end", RAW("GET / HTTP/1.1\rHost: localhost\r\n\r\n"), .status = 400},
+    {"CR after the version", RAW("GET / HTTP/1.0\rXA: b\r\n\r\n"), .status = 400},
     {"CR at the start of a line", FIELD("\rX: y"), .status = 400},
     {"LF as line end", RAW("GET / HTTP/1.1\nHost: localhost\r\n\r\n"), .status = 400},
     {"LF between fields", FIELD("X: a\nY: b"), .status = 400},
@@ -151,6 +161,7 @@ static const struct row rows[] = {
     {"one empty line first", RAW("\r\n" GET "\r\n"), .path = "/"},
     {"two empty lines first", RAW("\r\n\r\n" GET "\r\n"), .path = "/"},
     {"three empty lines first", RAW("\r\n\r\n\r\n" GET "\r\n"), .status = 400},
+    {"three empty lines, nothing yet", RAW("\r\n\r\n\r\n"), .status = 400},
     {"a space first", RAW(" " GET "\r\n"), .status = 400},
     {"TLS hello", RAW("\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03\r\n\r\n"), .status = 400},
 
@@ -180,6 +191,16 @@ static const struct row rows[] = {
     {"Host, loopback as prefix", HOST("127.0.0.1.evil.example"), .status = 421},
     {"Host, five parts", HOST("127.0.0.0.1"), .status = 421},
     {"Host, part missing", HOST("127.0..1"), .status = 421},
+    {"Host, last part missing", HOST("127.0.0."), .status = 421},
+    {"Host, only the first part", HOST("127."), .status = 421},
+    {"Host, part of four digits", HOST("127.0.0.0001"), .status = 421},
+    {"Host, 128/8", HOST("128.0.0.1"), .status = 421},
+    {"Host, letters in the address", HOST("127.0.0.a"), .status = 421},
+    {"Host, as long as localhost", HOST("localhos1"), .status = 421},
+    {"Host, short", HOST("a"), .status = 421},
+    {"Host, any IPv6 address", HOST("[::]"), .status = 421},
+    {"Host, IPv6 of one colon", HOST("[:]"), .status = 400},
+    {"Host, port with a 9", HOST("127.0.0.9:9090")},
     {"Host, empty", HOST(""), .status = 400},
     {"Host, port only", HOST(":80"), .status = 400},
     {"Host, letters in the port", HOST("localhost:http"), .status = 400},
@@ -190,6 +211,7 @@ static const struct row rows[] = {
     {"Host, list", HOST("localhost, localhost"), .status = 400},
     {"Host, IPv6 not closed", HOST("[::1"), .status = 400},
     {"Host, IPv6 with junk", HOST("[::1]x"), .status = 400},
+    {"Host, IPv6 with junk for its end", HOST("[::1x:80"), .status = 400},
     {"Host, IPv6 empty", HOST("[]"), .status = 400},
     {"Host, IPv6 with a zone", HOST("[fe80::1%25eth0]"), .status = 400},
 
@@ -325,8 +347,15 @@ static void assert_span(const char *what, const char *data, struct gate_span spa
         fail_msg("%s: found \"%.*s\", expected \"%s\"", what, (int)span.len, data + span.at, text);
 }
 
-static void assert_accepted(const struct row *row, const char *data, const struct gate_head *head)
+static void assert_accepted(const struct row *row, const char *data, size_t head_len,
+                            const struct gate_head *head)
 {
+    for (uint32_t i = 0; i < head->n_fields; i++) {
+        struct gate_span value = head->field[i].value;
+        assert_true(value.at + value.len <= head_len - 4);
+        assert_null(value.len > 0 ? strchr(" \t", data[value.at]) : NULL);
+        assert_null(value.len > 0 ? strchr(" \t", data[value.at + value.len - 1]) : NULL);
+    }
     if (row->path != NULL && strcmp(head->path, row->path) != 0)
         fail_msg("%s: path \"%s\", expected \"%s\"", row->what, head->path, row->path);
     assert_span(row->what, data, head->query, row->query);
@@ -366,7 +395,7 @@ static void test_rows(void **state)
                          row->status);
             if (v.result == GATE_OK) {
                 assert_int_equal(v.head_len, head_len);
-                assert_accepted(row, data, &head);
+                assert_accepted(row, data, head_len, &head);
             }
         }
     }
@@ -407,6 +436,17 @@ static void assert_request_line(struct text t, size_t len, int status)
     fill(&t, 'q', len - strlen("GET /? HTTP/1.1"));
     add(&t, " HTTP/1.1\r\nHost: x\r\n\r\n");
     assert_status("request line", t, status);
+}
+
+/* No end in sight: which limit was it? */
+static void assert_endless_fields(struct text t, size_t line_len, int status)
+{
+    t.len = 0;
+    add(&t, "\r\nGET /");
+    fill(&t, 'q', line_len - strlen("GET /"));
+    add(&t, "\r\nX: ");
+    fill(&t, 'v', GATE_HEAD_MAX);
+    assert_status("endless fields", t, status);
 }
 
 static void assert_path(struct text t, size_t len, int status)
@@ -462,6 +502,8 @@ static void test_sizes(void **state)
     assert_request_line(t, GATE_REQUEST_LINE_MAX, 0);
     assert_request_line(t, GATE_REQUEST_LINE_MAX + 1, 414);
     assert_request_line(t, GATE_HEAD_MAX + 100, 414);
+    assert_endless_fields(t, GATE_REQUEST_LINE_MAX, 431);
+    assert_endless_fields(t, GATE_REQUEST_LINE_MAX + 1, 414);
     assert_path(t, 1023, 0);
     assert_path(t, 1024, 414);
     assert_field(t, GATE_FIELD_MAX, 0);
@@ -573,6 +615,7 @@ static void test_incomplete_head(void **state)
         "\r\n",
         "\r\n\r\n",
         "\r\n\r\n\r\n",
+        "\r\n\r\n\r\nGET / HTTP/1.0\r\n\r\n",
         "GET / HTTP/1.0\r\n",
         "GET / HTTP/1.0",
         "GET / HTTP/1.0\r\nA: b\r\n\r\nB: c\r\n\r\n",
