@@ -34,16 +34,19 @@
     X(CONTROL_VIOLATION, "violation")   /* router: slot, epoch = link, text */                     \
     X(CONTROL_PROVED, "proved")         /* router: slot, epoch = link: a request (or the canary)   \
                                            finished there */                                       \
-    X(CONTROL_DRAINED, "drained")       /* router: nothing in flight; worker link: slot */         \
+    X(CONTROL_DRAINED, "drained")       /* router: answers LINK_DRAIN (slot, epoch = link) or      \
+                                           DRAIN (epoch = 0): nothing runs there any more */       \
     /* supervisor -> child */                                                                      \
     X(CONTROL_LINK_WRITE, "link-write") /* slot, epoch = link, model, + own direction's memfd */   \
-    X(CONTROL_LINK_READ, "link-read")   /* epoch = link, seats, vocab, context, is_canary,         \
+    X(CONTROL_LINK_READ, "link-read")   /* slot, epoch, model as LINK_WRITE, seats, vocab,         \
+                                           context, is_canary,                                     \
                                            + peer's memfd, own eventfd, peer's eventfd */          \
     X(CONTROL_LINK_DOWN, "link-down")   /* slot, epoch = link, exit_class: the peer was reaped */  \
-    X(CONTROL_LINK_DRAIN, "link-drain") /* router: slot, epoch: no new work there, say DRAINED */  \
+    X(CONTROL_LINK_DRAIN, "link-drain") /* router: slot, epoch, deadline_ns: no new work there,    \
+                                           say DRAINED */                                          \
     X(CONTROL_CONFIG, "config")         /* + memfd with the new effective configuration */         \
     X(CONTROL_DRAIN, "drain")           /* deadline_ns: finish what you have */                    \
-    X(CONTROL_STOP, "stop")             /* exit now, cleanly */
+    X(CONTROL_STOP, "stop")             /* exit now, cleanly; SIGTERM comes with it */
 
 #define X(constant, text) constant,
 enum control_type { CONTROL_NONE, CONTROL_TYPES(X) CONTROL_TYPES_N };
@@ -58,7 +61,7 @@ struct control_msg {
     uint64_t deadline_ns;
     int32_t pid;
     uint32_t slot;  /* worker slot */
-    uint32_t model; /* index in the node segment and in the configuration's order */
+    uint32_t model; /* index into node->model[]; the name there is the key to the configuration */
     uint32_t seats;
     uint32_t vocab;
     uint32_t context;

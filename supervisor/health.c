@@ -1,0 +1,60 @@
+/* Signs of life. A child that is stopped, spins or is stuck shows no progress in the segment; one
+ * that closed its control socket and lives on cannot be told anything any more. */
+#include "base/clock.h"
+#include "supervisor/tree.h"
+
+/* How long a child may go without progress now; 0 = it is not watched. */
+static uint64_t patience_ns(const struct tree *t, const struct child *c)
+{
+    const struct config_supervisor *s = &t->config.supervisor;
+
+    switch (c->state) {
+    case CHILD_STARTING: /* before hello, and for the router before ready, its deadline rules */
+        return c->kind == PROCESS_WORKER && c->has_hello ? (uint64_t)s->load_stall_s * NS_PER_S : 0;
+    case CHILD_READY:
+    case CHILD_DRAINING:
+        return (uint64_t)s->hang_ms * NS_PER_MS;
+    case CHILD_DOWN:
+    case CHILD_STOPPING:
+    case CHILD_BACKOFF:
+    case CHILD_OPEN:
+    case CHILD_FAILED:
+    case child_state_count:
+        break;
+    }
+    return 0;
+}
+
+/* Ticks are periodic, so a limit of 10 ticks is seen after 10 of them, give or take their jitter.
+ */
+static void check_progress(struct tree *t, struct child *c)
+{
+    uint64_t progress = counter_get(&t->node->beat[c->process].progress);
+    uint64_t limit_ns = patience_ns(t, c);
+
+    if (progress != c->beat_progress) {
+        c->beat_progress = progress;
+        c->beat_ns = t->now_ns;
+        return;
+    }
+    if (limit_ns == 0 || t->now_ns - c->beat_ns + TREE_TICK_NS / 4 < limit_ns)
+        return;
+    uint32_t phase = atomic_load_explicit(&t->node->beat[c->process].phase, memory_order_relaxed);
+    child_accuse(c, EV_HANG, t->now_ns, "no progress for %.2f s in phase %s",
+                 (double)(t->now_ns - c->beat_ns) / (double)NS_PER_S, worker_phase_name(phase));
+}
+
+void health_tick(struct tree *t, bool is_late)
+{
+    for (uint32_t i = 0; i < TREE_CHILDREN; i++) {
+        struct child *c = &t->child[i];
+        if (!child_is_alive(c) || c->state == CHILD_STOPPING)
+            continue;
+        if (c->control_lost_ns != 0 && t->now_ns - c->control_lost_ns >= CONTROL_LOST_NS)
+            child_accuse(c, EV_VIOLATION, t->now_ns, "it closed its control socket and lives on");
+        else if (is_late)
+            c->beat_ns = t->now_ns; /* we were away: nobody could show progress to us */
+        else
+            check_progress(t, c);
+    }
+}

@@ -1,0 +1,6 @@
+#include "supervisor/commands.h"
+
+int main(int argc, char **argv)
+{
+    return commands_run(argc, argv);
+}

@@ -1,0 +1,238 @@
+#include "supervisor/serve.h"
+
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "shm/eventlog.h"
+#include "shm/panic.h"
+#include "supervisor/listen.h"
+#include "supervisor/notify.h"
+#include "supervisor/tree.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+const char *serve_config_path(const char *path)
+{
+    if (path != NULL)
+        return path;
+    return access(SERVE_CONFIG_PATH, F_OK) == 0 || errno == EACCES ? SERVE_CONFIG_PATH : NULL;
+}
+
+/* Errors that may go away by themselves: another supervisor that is just ending, a port still
+ * taken, memory, an address that the network has not brought up yet. */
+static int exit_code_of(int code)
+{
+    switch (code) {
+    case EADDRINUSE:
+    case EADDRNOTAVAIL:
+    case EAGAIN:
+    case EBUSY:
+    case EEXIST:
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+    case ENOSPC:
+        return EXIT_TEMPORARY;
+    default:
+        return EXIT_PERMANENT;
+    }
+}
+
+static int raise_descriptors(struct err *e)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return err_set(e, errno, "getrlimit: %s", strerror(errno));
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return err_set(e, errno, "setrlimit: %s", strerror(errno));
+    return 0;
+}
+
+static int share_segment(struct tree *t, struct err *e)
+{
+    const char *name = t->config.instance.segment_group;
+
+    if (name[0] == '\0')
+        return 0;
+    errno = 0;
+    const struct group *g = getgrnam(name);
+    if (g == NULL)
+        return err_set(e, EINVAL, "instance.segment_group: no group \"%s\"", name);
+    return node_share(&t->owner, g->gr_gid, e);
+}
+
+static int open_segment(struct tree *t, struct err *e)
+{
+    int rc = node_create(&t->owner, t->config.instance.name, hash_random64(), e);
+
+    if (rc != 0)
+        return rc;
+    t->node = t->owner.node;
+    panic_install(&t->node->panic[SHM_PROC_SUPERVISOR]);
+    eventlog_install(&t->node->log[SHM_PROC_SUPERVISOR]);
+    t->epoch = (hash_random64() & UINT32_MAX) << 32;
+    return share_segment(t, e);
+}
+
+static int open_listener(const char *what, const char *address, int *fd, struct err *e)
+{
+    char bound[80];
+
+    if (address[0] == '\0')
+        return 0;
+    *fd = listen_open(address, bound, sizeof bound, e);
+    if (*fd < 0)
+        return *fd;
+    log_info(LOG_SYSTEM, "%s on %s", what, bound);
+    return 0;
+}
+
+static int open_listeners(struct tree *t, struct err *e)
+{
+    int rc = open_listener("client API", t->config.gateway.listen, &t->listen_fd, e);
+
+    return rc != 0 ? rc
+                   : open_listener("metrics", t->config.gateway.metrics_listen, &t->metrics_fd, e);
+}
+
+/* The other programs lie beside this one. */
+static int find_programs(struct tree *t, struct err *e)
+{
+    char self[4096];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+
+    if (n < 0)
+        return err_set(e, errno, "readlink /proc/self/exe: %s", strerror(errno));
+    self[n] = '\0';
+    char *slash = strrchr(self, '/');
+    *slash = '\0';
+    if (asprintf(&t->router_path, "%s/cortex-router", self) < 0 ||
+        asprintf(&t->worker_path, "%s/cortex-worker", self) < 0)
+        return err_set(e, ENOMEM, "out of memory");
+    const char *paths[] = {t->router_path, t->worker_path};
+    for (size_t i = 0; i < 2; i++)
+        if (access(paths[i], X_OK) != 0)
+            return err_set(e, errno, "%s: %s; the programs of Cortex must lie side by side",
+                           paths[i], strerror(errno));
+    return 0;
+}
+
+/* What systemd says to the supervisor, and the configuration, are not for the children. */
+static int filter_environment(struct tree *t, struct err *e)
+{
+    static const char *const dropped[] = {"NOTIFY_SOCKET=", "WATCHDOG_", "LISTEN_", "CORTEX_"};
+    size_t n = 0, kept = 0;
+
+    while (environ[n] != NULL)
+        n++;
+    t->envp = calloc(n + 1, sizeof *t->envp);
+    if (t->envp == NULL)
+        return err_set(e, ENOMEM, "out of memory");
+    for (size_t i = 0; i < n; i++) {
+        bool is_dropped = false;
+        for (size_t k = 0; k < sizeof dropped / sizeof dropped[0]; k++)
+            is_dropped |= strncmp(environ[i], dropped[k], strlen(dropped[k])) == 0;
+        if (!is_dropped)
+            t->envp[kept++] = environ[i];
+    }
+    return 0;
+}
+
+static int start(struct tree *t, struct err *e)
+{
+    static const uint8_t replace_none[CONFIG_MODELS_MAX];
+    int rc = find_programs(t, e);
+
+    if (rc == 0)
+        rc = filter_environment(t, e);
+    if (rc == 0)
+        rc = raise_descriptors(e);
+    if (rc == 0)
+        rc = open_segment(t, e);
+    if (rc == 0)
+        rc = open_listeners(t, e);
+    if (rc == 0)
+        rc = loop_open(t, e);
+    if (rc == 0)
+        rc = tree_publish_config(t, &t->config, e);
+    if (rc != 0)
+        return rc;
+    tree_init(t);
+    rc = models_apply(t, &t->config, replace_none, e);
+    if (rc != 0)
+        return rc;
+    models_publish(t); /* before the router can look */
+    child_event(tree_router(t), EV_WANT_UP, t->now_ns);
+    return 0;
+}
+
+static void release(struct tree *t)
+{
+    int *fds[] = {&t->listen_fd, &t->metrics_fd, &t->config_fd};
+
+    loop_close(t);
+    for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++)
+        if (*fds[i] >= 0)
+            close(*fds[i]);
+    log_set_sink(NULL);
+    if (t->node != NULL)
+        node_close(&t->owner, 1);
+    config_free(&t->config);
+    free(t->router_path);
+    free(t->worker_path);
+    free(t->envp);
+    free(t);
+}
+
+static struct tree *new_tree(const char *config_path)
+{
+    struct tree *t = calloc(1, sizeof *t);
+
+    if (t == NULL)
+        return NULL;
+    t->config_path = config_path;
+    t->config_fd = t->listen_fd = t->metrics_fd = -1;
+    t->epoll_fd = t->signal_fd = t->timer_fd = -1;
+    t->owner.fd = t->owner.lock_fd = -1;
+    t->now_ns = t->spawned_ns = clock_now_ns();
+    t->watchdog_ns = notify_watchdog_period_ns();
+    return t;
+}
+
+int serve_run(const char *config_path)
+{
+    struct err e = {0};
+    struct tree *t = new_tree(serve_config_path(config_path));
+
+    if (t == NULL) {
+        fprintf(stderr, "cortex: out of memory\n");
+        return EXIT_TEMPORARY;
+    }
+    int rc = config_load(&t->config, t->config_path, &e);
+    if (rc == 0)
+        rc = tree_check_config(&t->config, &e);
+    if (rc == 0) {
+        log_init("supervisor", t->config.instance.log_format, t->config.instance.log_level);
+        log_info(LOG_SYSTEM, "cortex %s, instance %s, configuration %s", CORTEX_VERSION,
+                 t->config.instance.name, t->config_path != NULL ? t->config_path : "built in");
+        rc = start(t, &e);
+    }
+    int code = rc == 0 ? EXIT_OK : exit_code_of(-rc);
+    if (rc == 0) {
+        loop_run(t);
+        code = t->exit_code;
+        log_info(LOG_SYSTEM, "stopped, exit code %d", code);
+    } else {
+        fprintf(stderr, "cortex: %s\n", e.text);
+    }
+    release(t);
+    return code;
+}
