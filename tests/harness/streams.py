@@ -4,6 +4,7 @@ import asyncio
 import bisect
 import json
 import re
+import socket
 import time
 
 import http1
@@ -140,9 +141,14 @@ def chat_request(model, seed, tokens, prompt="hello", headers=(), **more):
                                {"Connection": "close", **dict(headers)})
 
 
-async def open_stream(address, request):
+async def open_stream(address, request, receive_buffer=None):
     loop = asyncio.get_running_loop()
-    _, stream = await loop.create_connection(lambda: Stream(request), *address)
+    sock = socket.socket()
+    if receive_buffer:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    sock.setblocking(False)
+    await loop.sock_connect(sock, address)
+    _, stream = await loop.create_connection(lambda: Stream(request), sock=sock)
     return stream
 
 
