@@ -1,0 +1,49 @@
+/* The text state of one answer: what each token adds to what the client reads.
+ *
+ * A pure function of the tokens so far: a fresh state that is given the first k tokens again is the
+ * state after k tokens, which is how a request goes on in another worker. Stop strings apply to the
+ * content channel; where the channel changes, what was held back is shown first.
+ */
+#ifndef WORKER_ANSWER_H
+#define WORKER_ANSWER_H
+
+#include "shm/protocol.h"
+#include "worker/text/stop.h"
+
+#define ANSWER_UNLIMITED UINT32_MAX
+
+struct answer {
+    struct stop content, reasoning; /* reasoning has no stop strings */
+    struct buf ready;               /* owned: encoded parts not taken yet */
+    uint32_t n_tokens;
+    uint32_t n_max; /* ends with FINISH_LENGTH there */
+    enum channel channel;
+    bool is_stopped; /* a stop string is complete */
+};
+
+/* One token, as an engine gives it. Text that is not UTF-8 counts three times. */
+struct token {
+    uint32_t id;
+    float logprob;
+    enum channel channel;
+    const char *text; /* borrowed */
+    size_t len;       /* at most TOKEN_TEXT_MAX */
+};
+
+void answer_init(struct answer *a, const struct stop_list *stops, uint32_t n_max);
+void answer_free(struct answer *a);
+
+/* The next token came. */
+void answer_add(struct answer *a, const struct token *token);
+
+/* The generation is over: show what was held back. */
+void answer_end(struct answer *a);
+
+/* Append to out, as parts of shm/protocol.h, what may be shown, at most TOKEN_TEXT_MAX bytes of
+ * text; the rest waits for the next call. The number of parts. */
+uint8_t answer_take(struct answer *a, struct buf *out);
+
+/* Whether no token may follow, and why. */
+bool answer_is_over(const struct answer *a, enum finish_reason *reason);
+
+#endif

@@ -1,0 +1,54 @@
+/* The one door between the worker (link, requests, control) and what makes the tokens.
+ *
+ * The worker calls, single-threaded: load until it is ready, then submit, resume and forget as the
+ * router's records say, and step whenever the time of deadline_ns has come. The engine answers
+ * through reply.h: for each request accept (or fail) once, the tokens, and done when the answer is
+ * over. Where reply_may_go says no it leaves the request alone until resume; after done, fail or
+ * forget it does not touch it any more.
+ */
+#ifndef WORKER_ENGINE_H
+#define WORKER_ENGINE_H
+
+#include "base/err.h"
+#include "worker/reply.h"
+
+struct engine_load {
+    uint64_t bytes, bytes_total;
+};
+
+/* Known when loading is over. */
+struct engine_facts {
+    uint32_t seats;   /* requests at once */
+    uint32_t vocab;   /* token ids are below */
+    uint32_t context; /* tokens of prompt and answer together */
+};
+
+#define ENGINE_NEVER UINT64_MAX
+
+struct engine;
+struct engine_ops {
+    const char *device; /* as in the worker record */
+
+    /* One piece of loading, a few milliseconds at most; the next one is due at deadline_ns. 1 and
+     * *facts when done, 0 when there is more, -errno with the sentence when it cannot be. */
+    int (*load)(struct engine *g, uint64_t now_ns, struct engine_load *progress,
+                struct engine_facts *facts, struct err *e);
+
+    /* A new request, its params parsed, r->resume to be replayed. The prompt's tree is gone when
+     * this returns. */
+    void (*submit)(struct engine *g, struct request *r, uint64_t now_ns);
+    void (*resume)(struct engine *g, struct request *r, uint64_t now_ns);
+    /* Cancelled, or the link is gone. Also of one that was never submitted or is done. */
+    void (*forget)(struct engine *g, struct request *r);
+
+    /* Produce what is due, a bounded amount. */
+    void (*step)(struct engine *g, uint64_t now_ns);
+    uint64_t (*deadline_ns)(const struct engine *g); /* 0 = at once, ENGINE_NEVER */
+};
+
+struct engine {
+    const struct engine_ops *ops;
+    struct reply *reply; /* borrowed; set before the first submit */
+};
+
+#endif

@@ -1,0 +1,59 @@
+/* cortex-worker: one model on one device, in a process that may die at any moment. */
+#include "base/log.h"
+#include "worker/loop.h"
+#include "worker/sim/sim.h"
+
+static struct worker worker;
+static struct sim sim;
+
+/* How many incarnations of this worker the supervisor has started; 0 = not known. */
+static uint32_t count_spawns(const struct heritage *h)
+{
+    struct process_record record;
+
+    if (seqlock_copy(&h->node->process[SHM_PROC_WORKER(h->args.slot)], &record) != 0)
+        return 0;
+    return record.spawns;
+}
+
+static int run_simulated(struct heritage *h)
+{
+    struct err e = {0};
+    struct control_msg hello = heritage_hello(h);
+
+    if (sim_init(&sim, h->model, count_spawns(h), &worker.link.ring, &e) != 0)
+        return heritage_refuse(h, e.text);
+    worker.is_deaf = sim_is_deaf(&sim);
+    if (sim_spoil_hello(&sim, h->control, &hello) && heritage_introduce(h, &hello, &e) != 0) {
+        log_error(LOG_SYSTEM, "%s", e.text);
+        return EXIT_TEMPORARY;
+    }
+    sim_start(&sim);
+    int code = worker_run(&worker, h, &sim.engine);
+    sim_free(&sim);
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    struct heritage heritage = {.control = CHILD_FD_CONTROL};
+    struct worker_args args;
+    struct err e = {0};
+    int code;
+
+    log_init("worker", "auto", "info");
+    if (worker_args_parse(&args, argc, argv, &e) != 0) {
+        log_error(LOG_SYSTEM, "%s", e.text);
+        return EXIT_PERMANENT;
+    }
+    if (heritage_open(&heritage, &args, &e) != 0)
+        code = heritage_refuse(&heritage, e.text);
+    else if (args.is_simulated)
+        code = run_simulated(&heritage);
+    else
+        code =
+            heritage_refuse(&heritage, "this build has no engine: set simulate = yes for made-up "
+                                       "tokens");
+    heritage_close(&heritage);
+    return code;
+}

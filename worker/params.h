@@ -1,0 +1,55 @@
+/* What the router's canonical request (shm/protocol.h) asks for. */
+#ifndef WORKER_PARAMS_H
+#define WORKER_PARAMS_H
+
+#include "base/err.h"
+#include "base/json.h"
+#include "worker/text/stop.h"
+
+#include <stdbool.h>
+
+enum prompt_kind { PROMPT_CHAT, PROMPT_COMPLETION };
+
+/* X(name): numbers of "sampling"; those the client did not give stay unset. */
+#define SAMPLING_FIELDS(X) \
+    X(temperature) \
+    X(top_p) \
+    X(top_k) \
+    X(min_p) \
+    X(presence_penalty) \
+    X(frequency_penalty) \
+    X(repetition_penalty)
+
+struct sampling_value {
+    double value;
+    bool is_set;
+};
+struct sampling {
+#define X(name) struct sampling_value name;
+    SAMPLING_FIELDS(X)
+#undef X
+};
+
+struct params {
+    enum prompt_kind kind;
+    uint32_t max_tokens;    /* ANSWER_UNLIMITED when the client gave none */
+    struct stop_list stops; /* owned */
+    struct sampling sampling;
+    struct json_object *root;     /* owned: the whole tree, until params_drop_prompt */
+    struct json_object *messages; /* borrowed from root; chat only */
+    struct json_object *prompt;   /* borrowed from root; completion only */
+};
+
+/* Take over the tree. 0, or with the sentence -EINVAL for a request that is not one and -ENOTSUP
+ * for a parameter that this worker does not have; then nothing is kept and the tree is freed. */
+int params_parse(struct params *p, struct json_object *root, struct err *e);
+
+/* Every text of the prompt, in order. */
+typedef void params_text_fn(void *ctx, const char *text, size_t len);
+void params_each_text(const struct params *p, params_text_fn *fn, void *ctx);
+
+/* The prompt is tokenised: give its memory back. */
+void params_drop_prompt(struct params *p);
+void params_free(struct params *p);
+
+#endif

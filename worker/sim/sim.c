@@ -1,0 +1,445 @@
+#include "worker/sim/sim.h"
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "worker/sim/words.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define LOAD_PIECE_NS     (10 * NS_PER_MS)
+#define LOAD_BYTES_PER_MS (1u << 20) /* what the record shows: a disk of 1 GiB/s */
+#define TURN_TOKENS       32         /* of one request before the next one's turn */
+#define STEP_TOKENS       4096       /* of all requests in one step */
+
+static struct sim *sim_of(struct engine *g)
+{
+    return (struct sim *)g;
+}
+
+static void fire(struct sim *s, const struct fault *f)
+{
+    if (f == NULL)
+        return;
+    if (s->place.request != 0)
+        ring_publish(s->place.ring); /* what was said before counts as said */
+    fault_fire(f, &s->place);
+}
+
+/* --- loading --- */
+
+static bool has_habit(const struct sim *s, enum fault_kind kind)
+{
+    return fault_find(&s->faults, kind) != NULL;
+}
+
+static void show_load(const struct sim *s, uint64_t spent_ns, struct engine_load *progress)
+{
+    uint64_t total_ms = (uint64_t)s->model->simulate_load_ms;
+    uint64_t spent_ms = spent_ns / NS_PER_MS;
+
+    if (has_habit(s, FAULT_LOAD_STALL) && 2 * spent_ms >= total_ms)
+        spent_ms = total_ms / 2;
+    if (spent_ms > total_ms) /* only one that is never ready comes here */
+        total_ms = spent_ms + 1;
+    progress->bytes = spent_ms * LOAD_BYTES_PER_MS;
+    progress->bytes_total = total_ms * LOAD_BYTES_PER_MS;
+}
+
+static int load(struct engine *g, uint64_t now_ns, struct engine_load *progress,
+                struct engine_facts *facts, struct err *e)
+{
+    struct sim *s = sim_of(g);
+    uint64_t total_ns = (uint64_t)s->model->simulate_load_ms * NS_PER_MS;
+    const struct fault *refusal = fault_find(&s->faults, FAULT_REFUSE);
+
+    if (refusal != NULL)
+        return err_set(e, EINVAL, "%s", refusal->text);
+    if (s->load_begun_ns == 0)
+        s->load_begun_ns = now_ns;
+    uint64_t spent_ns = now_ns - s->load_begun_ns;
+    if (2 * spent_ns >= total_ns && !s->has_loaded_half) {
+        s->has_loaded_half = true;
+        fire(s, fault_at(&s->faults, WHEN_LOAD, 0));
+    }
+    show_load(s, spent_ns, progress);
+    if (spent_ns < total_ns || s->is_never_ready) {
+        uint64_t end_ns = s->load_begun_ns + total_ns;
+        s->load_due_ns = now_ns + LOAD_PIECE_NS;
+        if (now_ns < end_ns && end_ns < s->load_due_ns)
+            s->load_due_ns = end_ns;
+        return 0;
+    }
+    s->is_loaded = true;
+    *facts = (struct engine_facts){.seats = (uint32_t)s->model->seats,
+                                   .vocab = SIM_VOCAB,
+                                   .context = (uint32_t)s->model->limit_context};
+    return 1;
+}
+
+/* --- the prompt --- */
+
+struct prompt_facts {
+    const struct sim *sim;
+    uint64_t words;
+    const struct fault *poison;
+    uint32_t answer; /* first answer of the script whose match was found */
+};
+
+static uint64_t count_words(const char *text, size_t len)
+{
+    uint64_t n = 0;
+    bool is_inside = false;
+
+    for (size_t i = 0; i < len; i++) {
+        bool is_space = text[i] == ' ' || (text[i] >= '\t' && text[i] <= '\r');
+        n += !is_space && !is_inside;
+        is_inside = !is_space;
+    }
+    return n;
+}
+
+static void look_at_text(void *ctx, const char *text, size_t len)
+{
+    struct prompt_facts *p = ctx;
+    const struct script *script = &p->sim->script;
+
+    p->words += count_words(text, len);
+    if (p->poison == NULL && p->sim->faults.has_prompt)
+        p->poison = fault_in_text(&p->sim->faults, text, len);
+    for (uint32_t i = 0; i < p->answer; i++) {
+        const struct script_answer *a = &script->answer[i];
+        if (a->match_len == 0 || memmem(text, len, a->match, a->match_len) != NULL)
+            p->answer = i;
+    }
+}
+
+static struct prompt_facts read_prompt(const struct sim *s, const struct params *params)
+{
+    struct prompt_facts p = {.sim = s, .answer = s->script.n_answers};
+
+    look_at_text(&p, "", 0); /* answers that match anything match a prompt without text too */
+    params_each_text(params, look_at_text, &p);
+    return p;
+}
+
+/* --- tokens --- */
+
+static void make_token(const struct sim_seat *seat, uint32_t index, char word[SIM_WORD_MAX],
+                       struct token *token)
+{
+    if (seat->answer != NULL) {
+        const struct script_piece *p = &seat->answer->piece[index];
+        *token = (struct token){
+            .id = index % SIM_VOCAB, .channel = p->channel, .text = p->text, .len = p->len};
+        return;
+    }
+    *token = (struct token){.id = sim_token(seat->request->seed, index),
+                            .channel = CHANNEL_CONTENT,
+                            .text = word,
+                            .len = sim_word(seat->request->seed, index, word)};
+}
+
+/* What others have said before us. */
+static int replay(struct sim *s, struct sim_seat *seat, struct err *e)
+{
+    struct request *r = seat->request;
+    char word[SIM_WORD_MAX];
+    struct token token;
+    enum finish_reason reason;
+
+    for (uint32_t i = 0; i < r->n_resume; i++) {
+        if (i >= seat->n_tokens || answer_is_over(&r->answer, &reason))
+            return err_set(e, EINVAL, "resumed after %u tokens, but the answer has %u", r->n_resume,
+                           i);
+        make_token(seat, i, word, &token);
+        if (token.id != r->resume[i])
+            return err_set(e, EINVAL, "resumed token %u: found %u, expected %u", i, r->resume[i],
+                           token.id);
+        reply_replay(s->engine.reply, r, &token);
+    }
+    return 0;
+}
+
+/* When the next token of this seat is due. */
+static uint64_t token_due_ns(const struct sim *s, const struct sim_seat *seat)
+{
+    uint64_t rate = (uint64_t)s->model->simulate_rate;
+    uint32_t k = seat->request->answer.n_tokens - seat->base_index;
+
+    return rate == 0 ? seat->base_ns : schedule_token_ns(seat->base_ns, k, rate);
+}
+
+/* The pace starts anew with the next token, at that time. */
+static void set_base(struct sim_seat *seat, uint64_t base_ns)
+{
+    seat->base_ns = base_ns;
+    seat->base_index = seat->request->answer.n_tokens;
+}
+
+static void wait_for_piece(const struct sim *s, struct sim_seat *seat, uint64_t now_ns)
+{
+    uint32_t index = seat->request->answer.n_tokens;
+
+    if (seat->answer == NULL || index >= seat->n_tokens || seat->answer->piece[index].delay_ms == 0)
+        return;
+    uint64_t due_ns = token_due_ns(s, seat);
+    set_base(seat,
+             (due_ns > now_ns ? due_ns : now_ns) + seat->answer->piece[index].delay_ms * NS_PER_MS);
+}
+
+static void leave_seat(struct sim *s, uint32_t i)
+{
+    schedule_remove(&s->schedule, i);
+    s->seat[i] = (struct sim_seat){0};
+}
+
+/* --- requests --- */
+
+static int admit(struct sim *s, struct request *r, struct prompt_facts *p, struct err *e,
+                 enum fail_code *code)
+{
+    struct sim_seat *seat = &s->seat[r->seat];
+    uint64_t context = (uint64_t)s->model->limit_context;
+
+    if (p->words + r->n_resume > context) {
+        *code = FAIL_CONTEXT_LENGTH;
+        return err_set(e, EINVAL, "prompt is too long: %" PRIu64 " tokens > %" PRIu64 " maximum",
+                       p->words + r->n_resume, context);
+    }
+    if (s->script.n_answers > 0 && p->answer == s->script.n_answers) {
+        *code = FAIL_INVALID_REQUEST;
+        return err_set(e, EINVAL, "no answer of the script matches the prompt");
+    }
+    *seat = (struct sim_seat){.request = r, .poison = p->poison};
+    seat->n_tokens = (uint32_t)s->model->simulate_tokens;
+    if (s->script.n_answers > 0) {
+        seat->answer = &s->script.answer[p->answer];
+        seat->n_tokens = seat->answer->n_pieces;
+    }
+    uint64_t n_max = context - p->words;
+    if (n_max > r->params.max_tokens)
+        n_max = r->params.max_tokens;
+    answer_init(&r->answer, &r->params.stops, (uint32_t)n_max);
+    *code = FAIL_INTERNAL;
+    return replay(s, seat, e);
+}
+
+static void submit(struct engine *g, struct request *r, uint64_t now_ns)
+{
+    struct sim *s = sim_of(g);
+    struct sim_seat *seat = &s->seat[r->seat];
+    struct prompt_facts p = read_prompt(s, &r->params);
+    enum fail_code code;
+    struct err e = {0};
+
+    s->n_requests++;
+    s->place.request = r->id;
+    s->place.index = 0;
+    fire(s, fault_at(&s->faults, WHEN_REQUEST, s->n_requests));
+    if (admit(s, r, &p, &e, &code) != 0) {
+        leave_seat(s, r->seat);
+        reply_fail(g->reply, r, code, e.text);
+        return;
+    }
+    reply_accept(g->reply, r, (uint32_t)p.words, 0);
+    uint64_t wait_ms = (uint64_t)s->model->simulate_prefill_ms;
+    if (seat->answer != NULL)
+        wait_ms += seat->answer->delay_ms;
+    set_base(seat, now_ns + wait_ms * NS_PER_MS);
+    wait_for_piece(s, seat, now_ns);
+    schedule_set(&s->schedule, r->seat, token_due_ns(s, seat));
+}
+
+/* A request that was held gets no arrears. */
+static void resume(struct engine *g, struct request *r, uint64_t now_ns)
+{
+    struct sim *s = sim_of(g);
+    struct sim_seat *seat = &s->seat[r->seat];
+
+    CHECK(seat->request == r);
+    if (token_due_ns(s, seat) < now_ns)
+        set_base(seat, now_ns);
+    schedule_set(&s->schedule, r->seat, token_due_ns(s, seat));
+}
+
+static void forget(struct engine *g, struct request *r)
+{
+    struct sim *s = sim_of(g);
+
+    if (s->seat[r->seat].request == r)
+        leave_seat(s, r->seat);
+}
+
+/* --- the step --- */
+
+static bool end_if_over(struct sim *s, struct sim_seat *seat, uint64_t now_ns)
+{
+    struct request *r = seat->request;
+    enum finish_reason reason;
+
+    if (!answer_is_over(&r->answer, &reason)) {
+        if (r->answer.n_tokens < seat->n_tokens)
+            return false;
+        reason = seat->answer != NULL ? seat->answer->finish : FINISH_STOP;
+    }
+    leave_seat(s, r->seat);
+    reply_done(s->engine.reply, r, reason, now_ns);
+    return true;
+}
+
+static void give_token(struct sim *s, struct sim_seat *seat, uint64_t now_ns)
+{
+    struct request *r = seat->request;
+    char word[SIM_WORD_MAX];
+    struct token token;
+
+    make_token(seat, r->answer.n_tokens, word, &token);
+    reply_token(s->engine.reply, r, &token, now_ns);
+    s->place.request = r->id;
+    s->place.index = r->answer.n_tokens;
+    s->n_tokens++;
+    fire(s, fault_at(&s->faults, WHEN_TOKEN, s->n_tokens));
+}
+
+/* What is due of one request, up to TURN_TOKENS. */
+static uint32_t take_turn(struct sim *s, uint32_t i, uint64_t now_ns)
+{
+    struct sim_seat *seat = &s->seat[i];
+    uint32_t n = 0;
+
+    fire(s, seat->poison);
+    seat->poison = NULL;
+    for (;;) {
+        if (end_if_over(s, seat, now_ns))
+            return n;
+        uint64_t due_ns = token_due_ns(s, seat);
+        if (due_ns > now_ns || n == TURN_TOKENS) {
+            /* without a pace: behind everybody who is due now */
+            schedule_set(&s->schedule, i, due_ns > seat->base_ns ? due_ns : now_ns + 1);
+            return n;
+        }
+        if (!reply_may_go(s->engine.reply, seat->request)) {
+            schedule_remove(&s->schedule, i);
+            return n;
+        }
+        give_token(s, seat, now_ns);
+        wait_for_piece(s, seat, now_ns);
+        n++;
+    }
+}
+
+static void step(struct engine *g, uint64_t now_ns)
+{
+    struct sim *s = sim_of(g);
+    uint32_t n = 0;
+    uint32_t seat;
+    uint64_t due_ns;
+
+    while (n < STEP_TOKENS && !reply_is_blocked(g->reply) &&
+           schedule_first(&s->schedule, &seat, &due_ns) && due_ns <= now_ns)
+        n += take_turn(s, seat, now_ns);
+}
+
+static uint64_t deadline_ns(const struct engine *g)
+{
+    const struct sim *s = (const struct sim *)g;
+    uint32_t seat;
+    uint64_t due_ns;
+
+    if (!s->is_loaded)
+        return s->load_due_ns;
+    return schedule_first(&s->schedule, &seat, &due_ns) ? due_ns : ENGINE_NEVER;
+}
+
+/* --- life --- */
+
+static const struct engine_ops sim_ops = {
+    .device = "simulated",
+    .load = load,
+    .submit = submit,
+    .resume = resume,
+    .forget = forget,
+    .step = step,
+    .deadline_ns = deadline_ns,
+};
+
+static int plan_faults(struct sim *s, uint32_t spawns, struct err *e)
+{
+    const struct fault *hello;
+
+    if (fault_plan_parse(&s->faults, s->model->simulate_fault, e) != 0)
+        return -e->code;
+    if (fault_plan_needs_spawns(&s->faults) && spawns == 0)
+        return err_set(e, EAGAIN, "simulate_fault: @once, but the process record is not readable");
+    if (spawns > 1)
+        fault_plan_drop_once(&s->faults);
+    hello = fault_find(&s->faults, FAULT_BAD_HELLO);
+    s->is_never_ready = has_habit(s, FAULT_NO_READY) || has_habit(s, FAULT_NO_HELLO) ||
+                        has_habit(s, FAULT_LOAD_STALL) ||
+                        (hello != NULL && hello->argument == LIE_JUNK);
+    return 0;
+}
+
+int sim_init(struct sim *s, const struct config_model *model, uint32_t spawns, struct ring *ring,
+             struct err *e)
+{
+    uint32_t seats = (uint32_t)model->seats;
+
+    *s = (struct sim){
+        .engine = {.ops = &sim_ops}, .model = model, .place = {.ring = ring, .vocab = SIM_VOCAB}};
+    if (plan_faults(s, spawns, e) != 0)
+        return -e->code;
+    if (model->simulate_script[0] != '\0' &&
+        script_load(&s->script, model->simulate_script, e) != 0)
+        return -e->code;
+    s->seat = calloc(seats, sizeof *s->seat);
+    CHECK(s->seat != NULL);
+    schedule_init(&s->schedule, seats);
+    return 0;
+}
+
+void sim_free(struct sim *s)
+{
+    script_free(&s->script);
+    schedule_free(&s->schedule);
+    free(s->seat);
+    *s = (struct sim){0};
+}
+
+bool sim_spoil_hello(const struct sim *s, int control, struct control_msg *hello)
+{
+    const struct fault *f = fault_find(&s->faults, FAULT_BAD_HELLO);
+
+    if (has_habit(s, FAULT_NO_HELLO))
+        return false;
+    if (f == NULL)
+        return true;
+    log_warning(LOG_CHILD, "fault on demand: bad hello");
+    switch ((enum hello_lie)f->argument) {
+    case LIE_EPOCH:
+        hello->epoch++;
+        break;
+    case LIE_HASH:
+        hello->layout_hash++;
+        break;
+    case LIE_PID:
+        hello->pid++;
+        break;
+    case LIE_JUNK:
+        (void)send(control, "junk", 4, MSG_NOSIGNAL);
+        return false;
+    case HELLO_LIES_N:
+        break;
+    }
+    return true;
+}
+
+void sim_start(struct sim *s)
+{
+    fire(s, fault_at(&s->faults, WHEN_START, 0));
+}
