@@ -1,6 +1,7 @@
 #include "base/log.h"
 
 #include "base/buf.h"
+#include "base/check.h"
 #include "base/clock.h"
 
 #include <stdio.h>
@@ -16,6 +17,7 @@ static log_sink *sink;
 #define X(constant, text) text,
 static const char *const tag_names[] = {LOG_TAGS(X)};
 static const char *const level_names[] = {LOG_LEVELS(X)};
+static const char *const format_names[] = {LOG_FORMATS(X)};
 #undef X
 
 const char *log_tag_name(uint32_t tag)
@@ -28,11 +30,22 @@ const char *log_level_name(uint32_t level)
     return level < LOG_LEVELS_N ? level_names[level] : "?";
 }
 
-void log_init(const char *process, enum log_format format, enum log_level least)
+static uint32_t find_name(const char *const *names, uint32_t n, const char *name)
 {
+    uint32_t i = 0;
+    while (i < n && strcmp(names[i], name) != 0)
+        i++;
+    CHECK(i < n);
+    return i;
+}
+
+void log_init(const char *process, const char *format, const char *least)
+{
+    enum log_format f = (enum log_format)find_name(format_names, LOG_FORMATS_N, format);
+
     snprintf(process_name, sizeof process_name, "%s", process);
-    is_json = format == LOG_FORMAT_JSON || (format == LOG_FORMAT_AUTO && !isatty(STDERR_FILENO));
-    least_level = least;
+    is_json = f == LOG_FORMAT_JSON || (f == LOG_FORMAT_AUTO && !isatty(STDERR_FILENO));
+    least_level = (enum log_level)find_name(level_names, LOG_LEVELS_N, least);
 }
 
 void log_set_sink(log_sink *s)

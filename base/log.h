@@ -23,8 +23,9 @@ enum log_format { LOG_FORMATS(X) LOG_FORMATS_N };
 const char *log_tag_name(uint32_t tag);
 const char *log_level_name(uint32_t level);
 
-/* process: "supervisor", "router", "model#0"; copied. AUTO = text when stderr is a terminal. */
-void log_init(const char *process, enum log_format format, enum log_level least);
+/* process: "supervisor", "router", "model#0"; copied. format and least level by name, as the
+ * configuration has checked them; auto = text when stderr is a terminal, else JSON. */
+void log_init(const char *process, const char *format, const char *least);
 
 typedef void log_sink(uint64_t wall_ns, enum log_tag tag, enum log_level level, uint64_t request,
                       const char *text);

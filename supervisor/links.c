@@ -26,7 +26,7 @@ static void begin(struct tree *t, struct child *w, struct link *l)
     uint64_t epoch = tree_next_epoch(t);
 
     if (link_create(&l->fds, epoch, RING_CAPACITY, &e) != 0) {
-        log_error(LOG_LINK, "%s: no link: %s; next attempt in %llu s", w->name, e.text,
+        log_error(LOG_LINK, "%s: no link: %s; next attempt in %" PRIu64 " s", w->name, e.text,
                   LINK_RETRY_NS / NS_PER_S);
         l->retry_ns = t->now_ns + LINK_RETRY_NS;
         return;
@@ -168,7 +168,7 @@ void links_tick(struct tree *t)
             continue;
         struct child *c = l->is_router_mapped ? tree_worker(t, slot) : tree_router(t);
         l->deadline_ns = t->now_ns + LINK_MAP_NS;
-        child_accuse(c, EV_HANG, t->now_ns, "it did not map the link of slot %u within %llu s",
+        child_accuse(c, EV_HANG, t->now_ns, "it did not map the link of slot %u within %" PRIu64 " s",
                      slot, LINK_MAP_NS / NS_PER_S);
     }
 }

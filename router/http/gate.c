@@ -396,6 +396,10 @@ static enum gate_result take_content_length(struct check *c, struct gate_span va
             return refuse(c->why, 400, "Content-Length is not a number of 1 to 19 digits");
         n = n * 10 + (uint64_t)(digit - '0');
     }
+    /* Legal, but http-parser would refuse it later. */
+    for (uint32_t i = value.at + value.len; c->data[i] != '\r'; i++)
+        if (c->data[i] == '\t')
+            return refuse(c->why, 400, "tab after Content-Length");
     c->head->has_content_length = true;
     c->head->content_length = n;
     return GATE_OK;

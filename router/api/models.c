@@ -1,0 +1,100 @@
+/* GET /v1/models and /v1/models/{id}: the catalogue, aliases included, in the configuration's
+ * order. */
+#include "router/api/api.h"
+#include "router/api/auth.h"
+#include "router/api/errors.h"
+#include "router/router.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static void add_string(struct buf *out, const char *s)
+{
+    buf_add_json_string(out, s, strlen(s));
+}
+
+static void write_entry(struct router *rt, const char *id, struct buf *out)
+{
+    const struct model *m = model_find(rt, id);
+    const struct config_model *c = &rt->config.models[config_find_model(&rt->config, id)];
+    struct model_record rec = {.state = MODEL_ABSENT};
+    char node[65] = "";
+
+    if (m != NULL)
+        model_status(rt, m, &rec);
+    gethostname(node, sizeof node - 1);
+    buf_add_str(out, "{\"id\":");
+    add_string(out, id);
+    buf_printf(out, ",\"object\":\"model\",\"created\":%llu,\"owned_by\":\"cortex\","
+                    "\"display_name\":",
+               (unsigned long long)(rt->node->header.created_wall_ns / 1000000000ull));
+    add_string(out, id);
+    buf_printf(out, ",\"loaded\":%s,\"status\":\"%s\"", rec.state == MODEL_READY ? "true" : "false",
+               model_state_name(rec.state));
+    if (rec.state == MODEL_FAILED) {
+        buf_add_str(out, ",\"reason\":");
+        add_string(out, rec.reason);
+    }
+    buf_add_str(out, ",\"feasible_on\":[");
+    add_string(out, node);
+    buf_add_str(out, "],\"locations\":[");
+    if (rec.state != MODEL_ABSENT) {
+        buf_add_str(out, "{\"node\":");
+        add_string(out, node);
+        buf_printf(out, ",\"status\":\"%s\"}", model_state_name(rec.state));
+    }
+    long long context = rec.context != 0 ? rec.context : c->limit_context;
+    buf_printf(out, "],\"capabilities\":[\"chat\",\"completion\"],"
+                    "\"limit\":{\"context\":%lld,\"input\":%lld,\"output\":%lld},"
+                    "\"max_model_len\":%lld,\"max_input_tokens\":%lld,\"max_output_tokens\":%lld,"
+                    "\"tool_call\":false,\"reasoning\":false,\"meta\":{\"n_ctx\":%lld}}",
+               context, context, context, context, context, context, context);
+}
+
+static bool is_visible(const struct exchange *x, const struct config *c, const char *id)
+{
+    int i = config_find_model(c, id);
+
+    return i >= 0 && (auth_may_use(x, id) || auth_may_use(x, c->models[i].id));
+}
+
+enum handler_result models_list(struct exchange *x)
+{
+    struct router *rt = x->server->context;
+    const struct config *c = &rt->config;
+    struct buf out = {0};
+    const char *comma = "";
+
+    buf_add_str(&out, "{\"object\":\"list\",\"data\":[");
+    for (size_t i = 0; i < c->n_models + c->n_aliases; i++) {
+        const char *id = i < c->n_models ? c->models[i].id : c->aliases[i - c->n_models].id;
+        if (!is_visible(x, c, id))
+            continue;
+        buf_add_str(&out, comma);
+        write_entry(rt, id, &out);
+        comma = ",";
+    }
+    buf_add_str(&out, "]}");
+    exchange_respond(x, 200, "application/json", "", out.data, out.len);
+    buf_free(&out);
+    return HANDLER_DONE;
+}
+
+enum handler_result models_retrieve(struct exchange *x)
+{
+    struct router *rt = x->server->context;
+    struct buf out = {0};
+    char text[300];
+
+    if (!is_visible(x, &rt->config, x->parameter)) {
+        snprintf(text, sizeof text, "model \"%.128s\" is not known here; GET /v1/models lists them",
+                 x->parameter);
+        error_respond(x, ERROR_MODEL_NOT_FOUND, "model", text, 0);
+        return HANDLER_DONE;
+    }
+    write_entry(rt, x->parameter, &out);
+    exchange_respond(x, 200, "application/json", "", out.data, out.len);
+    buf_free(&out);
+    return HANDLER_DONE;
+}

@@ -1,0 +1,252 @@
+#include "router/api/params.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct param {
+    const char *name;
+    enum param_type type;
+    double least, most; /* of a number; of a string's or array's length */
+    unsigned dialects;
+    enum param_use use;
+} params[] = {
+#define X(name, type, least, most, dialects, use)                                                  \
+    {#name, PARAM_##type, least, most, dialects, PARAM_##use},
+    API_PARAMS(X)
+#undef X
+};
+#define N_PARAMS (sizeof params / sizeof params[0])
+
+int param_refuse(struct param_error *e, enum api_error error, const char *param, const char *fmt,
+                 ...)
+{
+    va_list ap;
+
+    e->error = error;
+    e->param = param;
+    va_start(ap, fmt);
+    vsnprintf(e->text, sizeof e->text, fmt, ap);
+    va_end(ap);
+    return -EINVAL;
+}
+
+static int refuse_type(const struct param *p, const struct json_object *v, const char *expected,
+                       struct param_error *e)
+{
+    return param_refuse(e, ERROR_INVALID_BODY, p->name, "%s: found %s, expected %s", p->name,
+                        json_type_name(json_type_of(v)), expected);
+}
+
+static int check_number(const struct param *p, const struct json_object *v, struct param_error *e)
+{
+    bool is_integer = p->type == PARAM_INTEGER;
+
+    if (json_type_of(v) != JSON_NUMBER || (is_integer && !json_is_integer(v)))
+        return refuse_type(p, v, is_integer ? "an integer" : "a number", e);
+    double x = json_number(v);
+    if (x < p->least || x > p->most)
+        return param_refuse(e, ERROR_INVALID_BODY, p->name, "%s: found %g, expected %g to %g",
+                            p->name, x, p->least, p->most);
+    return 0;
+}
+
+static int check_stop(const struct param *p, const struct json_object *v, struct param_error *e)
+{
+    size_t len;
+
+    if (json_type_of(v) == JSON_STRING) {
+        json_string(v, &len);
+        if (len > STOP_LEN_MAX)
+            return param_refuse(e, ERROR_INVALID_BODY, p->name,
+                                "stop: %zu bytes, at most %d are allowed", len, STOP_LEN_MAX);
+        return 0;
+    }
+    if (json_type_of(v) != JSON_ARRAY)
+        return refuse_type(p, v, "a string or an array of strings", e);
+    if (json_length(v) > (size_t)p->most)
+        return param_refuse(e, ERROR_INVALID_BODY, p->name,
+                            "stop: %zu strings, at most %.0f are allowed", json_length(v), p->most);
+    for (size_t i = 0; i < json_length(v); i++) {
+        const struct json_object *s = json_at(v, i);
+        if (json_type_of(s) != JSON_STRING)
+            return param_refuse(e, ERROR_INVALID_BODY, p->name, "stop[%zu]: found %s, expected "
+                                "a string", i, json_type_name(json_type_of(s)));
+        json_string(s, &len);
+        if (len > STOP_LEN_MAX)
+            return param_refuse(e, ERROR_INVALID_BODY, p->name,
+                                "stop[%zu]: %zu bytes, at most %d are allowed", i, len,
+                                STOP_LEN_MAX);
+    }
+    return 0;
+}
+
+static int check_length(const struct param *p, size_t len, const char *unit, struct param_error *e)
+{
+    if ((double)len >= p->least && (double)len <= p->most)
+        return 0;
+    return param_refuse(e, ERROR_INVALID_BODY, p->name, "%s: %zu %s, expected %.0f to %.0f",
+                        p->name, len, unit, p->least, p->most);
+}
+
+static int check_type(const struct param *p, const struct json_object *v, struct param_error *e)
+{
+    enum json_type found = json_type_of(v);
+    size_t len;
+
+    switch (p->type) {
+    case PARAM_NUMBER:
+    case PARAM_INTEGER:
+        return check_number(p, v, e);
+    case PARAM_BOOL:
+        return found == JSON_BOOL ? 0 : refuse_type(p, v, "true or false", e);
+    case PARAM_STRING:
+        if (found != JSON_STRING)
+            return refuse_type(p, v, "a string", e);
+        json_string(v, &len);
+        return check_length(p, len, "bytes", e);
+    case PARAM_OBJECT:
+        return found == JSON_OBJECT ? 0 : refuse_type(p, v, "an object", e);
+    case PARAM_ARRAY:
+        if (found != JSON_ARRAY)
+            return refuse_type(p, v, "an array", e);
+        return check_length(p, json_length(v), "elements", e);
+    case PARAM_STOP:
+        return check_stop(p, v, e);
+    case PARAM_ANY:
+        break;
+    }
+    return 0;
+}
+
+static bool is_string(const struct json_object *v, const char *text)
+{
+    size_t len;
+
+    if (v == NULL || json_type_of(v) != JSON_STRING)
+        return false;
+    const char *s = json_string(v, &len);
+    return len == strlen(text) && memcmp(s, text, len) == 0;
+}
+
+/* Does a DEFAULT parameter ask for nothing beyond its default? */
+static bool is_default(const struct param *p, const struct json_object *v)
+{
+    switch (json_type_of(v)) {
+    case JSON_NULL:
+        return true;
+    case JSON_BOOL:
+        return !json_bool(v);
+    case JSON_NUMBER:
+        return json_number(v) >= p->least && json_number(v) <= p->most;
+    case JSON_STRING: /* suffix "", tool_choice */
+        return is_string(v, "") || is_string(v, "none") || is_string(v, "auto");
+    case JSON_ARRAY:
+        return json_length(v) == 0;
+    case JSON_OBJECT: /* response_format */
+        return is_string(json_get(v, "type"), "text");
+    }
+    return false;
+}
+
+static int check_param(const struct param *p, const struct json_object *v, struct param_error *e)
+{
+    if (p->use != PARAM_DEFAULT)
+        return check_type(p, v, e);
+    if (is_default(p, v))
+        return 0;
+    return param_refuse(e, ERROR_UNSUPPORTED_PARAMETER, p->name,
+                        "%s: this value is not supported by this version", p->name);
+}
+
+static void read_values(struct params *p, const struct json_object *body)
+{
+    const struct json_object *v;
+    size_t len;
+
+    const char *model = json_string(json_get(body, "model"), &len);
+    memcpy(p->model, model, len);
+    if ((v = json_get(body, "stream")) != NULL)
+        p->is_stream = json_bool(v);
+    if ((v = json_get(body, "stream_options")) != NULL &&
+        (v = json_get(v, "include_usage")) != NULL)
+        p->includes_usage = json_type_of(v) == JSON_BOOL && json_bool(v);
+    if ((v = json_get(body, "max_tokens")) != NULL)
+        p->max_tokens = json_integer(v);
+    if ((v = json_get(body, "max_completion_tokens")) != NULL)
+        p->max_tokens = json_integer(v);
+    if ((v = json_get(body, "seed")) != NULL) {
+        p->has_seed = true;
+        p->seed = (uint64_t)json_integer(v);
+    }
+}
+
+int params_read(struct params *p, const struct json_object *body, enum dialect dialect,
+                struct param_error *e)
+{
+    *p = (struct params){0};
+    if (body == NULL || json_type_of(body) != JSON_OBJECT)
+        return param_refuse(e, ERROR_INVALID_BODY, NULL, "the body must be a JSON object");
+    for (size_t i = 0; i < N_PARAMS; i++) {
+        const struct json_object *v;
+
+        if ((params[i].dialects & (1u << dialect)) == 0 ||
+            (v = json_get(body, params[i].name)) == NULL)
+            continue;
+        int rc = check_param(&params[i], v, e);
+        if (rc != 0)
+            return rc;
+    }
+    if (json_get(body, "model") == NULL)
+        return param_refuse(e, ERROR_INVALID_BODY, "model", "model: missing");
+    read_values(p, body);
+    if (strlen(p->model) == 0)
+        return param_refuse(e, ERROR_INVALID_BODY, "model", "model: holds a NUL character");
+    return 0;
+}
+
+static void write_stop(const struct json_object *stop, struct buf *out)
+{
+    size_t len;
+
+    buf_add_str(out, ",\"stop\":[");
+    if (stop != NULL && json_type_of(stop) == JSON_STRING) {
+        json_string(stop, &len);
+        if (len > 0)
+            json_write(stop, out);
+    } else if (stop != NULL) {
+        const char *comma = "";
+        for (size_t i = 0; i < json_length(stop); i++) {
+            json_string(json_at(stop, i), &len);
+            if (len == 0)
+                continue;
+            buf_add_str(out, comma);
+            json_write(json_at(stop, i), out);
+            comma = ",";
+        }
+    }
+    buf_add_char(out, ']');
+}
+
+void params_write(const struct params *p, const struct json_object *body, enum dialect dialect,
+                  struct buf *out)
+{
+    const char *comma = "";
+
+    if (p->max_tokens > 0)
+        buf_printf(out, ",\"max_tokens\":%lld", (long long)p->max_tokens);
+    write_stop(json_get(body, "stop"), out);
+    buf_add_str(out, ",\"sampling\":{");
+    for (size_t i = 0; i < N_PARAMS; i++) {
+        const struct json_object *v;
+
+        if (params[i].use != PARAM_FORWARD || (params[i].dialects & (1u << dialect)) == 0 ||
+            (v = json_get(body, params[i].name)) == NULL)
+            continue;
+        buf_printf(out, "%s\"%s\":", comma, params[i].name);
+        json_write(v, out);
+        comma = ",";
+    }
+    buf_add_char(out, '}');
+}

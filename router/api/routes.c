@@ -1,0 +1,23 @@
+#include "router/api/api.h"
+#include "router/api/auth.h"
+#include "router/api/errors.h"
+
+static const struct route client_routes[] = {
+    {METHOD_POST, "/v1/chat/completions", AUTH_CLIENT, BODY_MAX, chat_create},
+    {METHOD_POST, "/v1/completions", AUTH_CLIENT, BODY_MAX, completions_create},
+    {METHOD_GET, "/v1/models", AUTH_CLIENT, BODY_NONE, models_list},
+    {METHOD_GET, "/v1/models/*", AUTH_CLIENT, BODY_NONE, models_retrieve},
+    {METHOD_GET, "/health", AUTH_OPEN, BODY_NONE, health_show},
+    {METHOD_HEAD, "/health", AUTH_OPEN, BODY_NONE, health_show},
+    {METHOD_HEAD, "/", AUTH_OPEN, BODY_NONE, health_probe},
+    {METHOD_GET, NULL, AUTH_OPEN, BODY_NONE, NULL},
+};
+
+static const struct route metrics_routes[] = {
+    {METHOD_GET, "/metrics", AUTH_OPEN, BODY_NONE, metrics_show},
+    {METHOD_GET, "/health", AUTH_OPEN, BODY_NONE, health_show},
+    {METHOD_GET, NULL, AUTH_OPEN, BODY_NONE, NULL},
+};
+
+const struct http_app client_app = {client_routes, error_refuse, auth_authorize};
+const struct http_app metrics_app = {metrics_routes, error_refuse, auth_authorize};

@@ -1,0 +1,167 @@
+/* The supervisor's socket: links come and go, configurations, drain, stop. */
+#include "shm/control.h"
+
+#include "base/check.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "router/router.h"
+
+#include <event2/event.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+
+static void send_or_log(const struct control_msg *msg)
+{
+    int rc = control_send(CHILD_FD_CONTROL, msg, NULL, 0);
+
+    if (rc != 0)
+        log_error(LOG_SYSTEM, "tell the supervisor %s: %s", control_type_name(msg->type),
+                  strerror(-rc));
+}
+
+void control_report_violation(struct link *l, const char *text)
+{
+    struct control_msg msg = {.type = CONTROL_VIOLATION, .slot = l->slot, .epoch = l->epoch};
+
+    snprintf(msg.text, sizeof msg.text, "%s", text);
+    send_or_log(&msg);
+}
+
+void control_report_proved(struct link *l)
+{
+    send_or_log(&(struct control_msg){.type = CONTROL_PROVED, .slot = l->slot, .epoch = l->epoch});
+}
+
+void control_report_link_drained(struct link *l)
+{
+    send_or_log(&(struct control_msg){.type = CONTROL_DRAINED, .slot = l->slot, .epoch = l->epoch});
+}
+
+void control_check_drained(struct router *rt)
+{
+    if (!rt->is_draining || rt->said_drained || request_pool_open(&rt->requests) > 0)
+        return;
+    rt->said_drained = true;
+    send_or_log(&(struct control_msg){.type = CONTROL_DRAINED});
+}
+
+static void take_config(struct router *rt, int fd)
+{
+    struct buf text = {0};
+    struct config fresh;
+    struct err e;
+
+    if (fd_read_all(fd, &text, CONFIG_TEXT_MAX, &e) != 0 ||
+        config_parse(&fresh, "supervisor", buf_text(&text), buf_pending(&text), &e) != 0) {
+        log_error(LOG_CONFIG, "new configuration: %s", e.text);
+        buf_free(&text);
+        return;
+    }
+    buf_free(&text);
+    struct config old = rt->config;
+    rt->config = fresh;
+    if (http_server_configure(&rt->client, &rt->config, &e) != 0 ||
+        (rt->has_metrics && http_server_configure(&rt->metrics, &rt->config, &e) != 0)) {
+        log_error(LOG_CONFIG, "new configuration: %s; the old one stays", e.text);
+        config_free(&rt->config);
+        rt->config = old;
+        rt->client.config = rt->metrics.config = &rt->config;
+        return;
+    }
+    config_free(&old);
+    router_configure(rt);
+    models_refresh(rt);
+    log_info(LOG_CONFIG, "configuration taken: %zu models, %zu keys", rt->config.n_models,
+             rt->config.n_keys);
+}
+
+static void start_draining(struct router *rt)
+{
+    rt->is_draining = true;
+    http_server_drain(&rt->client);
+    control_check_drained(rt);
+}
+
+/* What still runs gets its error, then the loop ends. */
+static void stop_now(struct router *rt)
+{
+    for (uint32_t i = 0; i < rt->requests.n_slots; i++)
+        if (rt->requests.slot[i] != NULL)
+            request_fail(rt->requests.slot[i], ERROR_SHUTTING_DOWN,
+                         "this node is shutting down; try another, or again");
+    http_server_flush(&rt->client);
+    event_base_loopbreak(rt->base);
+}
+
+static void handle(struct router *rt, const struct control_msg *msg, const int *fds)
+{
+    switch ((enum control_type)msg->type) {
+    case CONTROL_LINK_WRITE:
+        link_map(rt, msg, fds);
+        break;
+    case CONTROL_LINK_READ:
+        link_start(rt, msg, fds);
+        break;
+    case CONTROL_LINK_DOWN:
+        link_down(rt, msg);
+        break;
+    case CONTROL_LINK_DRAIN:
+        link_drain(rt, msg);
+        break;
+    case CONTROL_CONFIG:
+        take_config(rt, fds[0]);
+        break;
+    case CONTROL_DRAIN:
+        start_draining(rt);
+        break;
+    case CONTROL_STOP:
+        stop_now(rt);
+        break;
+    case CONTROL_NONE:
+    case CONTROL_HELLO:
+    case CONTROL_READY:
+    case CONTROL_REFUSED:
+    case CONTROL_LINK_MAPPED:
+    case CONTROL_VIOLATION:
+    case CONTROL_PROVED:
+    case CONTROL_DRAINED:
+    case CONTROL_TYPES_N:
+        log_error(LOG_SYSTEM, "the supervisor sent %s", control_type_name(msg->type));
+        break;
+    }
+}
+
+static void on_control(evutil_socket_t sock, short what, void *arg)
+{
+    struct router *rt = arg;
+    struct control_msg msg;
+    int fds[CONTROL_FDS];
+    struct err e;
+    int rc;
+
+    (void)what;
+    while ((rc = control_recv(sock, &msg, fds, &e)) == 1) {
+        handle(rt, &msg, fds);
+        for (int i = 0; i < CONTROL_FDS; i++)
+            if (fds[i] >= 0)
+                close(fds[i]);
+    }
+    http_server_flush(&rt->client);
+    if (rc == 0) {
+        log_warning(LOG_SYSTEM, "the supervisor is gone");
+        _exit(EXIT_TEMPORARY);
+    }
+    if (rc == -EPROTO)
+        log_error(LOG_SYSTEM, "%s", e.text);
+}
+
+void control_start(struct router *rt)
+{
+    rt->control = event_new(rt->base, CHILD_FD_CONTROL, EV_READ | EV_PERSIST, on_control, rt);
+    CHECK(rt->control != NULL);
+    event_add(rt->control, NULL);
+    send_or_log(&(struct control_msg){.type = CONTROL_READY});
+}

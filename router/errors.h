@@ -1,0 +1,51 @@
+/* Every error a client can get: one list (api.md §4). The dialects write the envelopes. */
+#ifndef ROUTER_ERRORS_H
+#define ROUTER_ERRORS_H
+
+/* X(constant, HTTP status, OpenAI code, OpenAI type, is retryable: retry-after and x-should-retry) */
+#define API_ERRORS(X)                                                                              \
+    X(ERROR_BAD_HTTP, 400, "bad_request", "invalid_request_error", 0)                              \
+    X(ERROR_MALFORMED_JSON, 400, "malformed_json", "invalid_request_error", 0)                     \
+    X(ERROR_INVALID_BODY, 400, "invalid_request_body", "invalid_request_error", 0)                 \
+    X(ERROR_UNSUPPORTED_PARAMETER, 400, "unsupported_parameter", "invalid_request_error", 0)       \
+    X(ERROR_CONTEXT_LENGTH, 400, "context_length_exceeded", "invalid_request_error", 0)            \
+    X(ERROR_INVALID_KEY, 401, "invalid_api_key", "authentication_error", 0)                        \
+    X(ERROR_MODEL_FORBIDDEN, 403, "model_forbidden", "permission_error", 0)                        \
+    X(ERROR_NO_ROUTE, 404, "not_found", "invalid_request_error", 0)                                \
+    X(ERROR_MODEL_NOT_FOUND, 404, "model_not_found", "invalid_request_error", 0)                   \
+    X(ERROR_METHOD, 405, "method_not_allowed", "invalid_request_error", 0)                         \
+    X(ERROR_TIMEOUT, 408, "request_timeout", "invalid_request_error", 0)                           \
+    X(ERROR_BODY_TOO_LARGE, 413, "request_too_large", "invalid_request_error", 0)                  \
+    X(ERROR_PROMPT_MEMORY, 413, "prompt_too_long_for_memory", "invalid_request_error", 0)          \
+    X(ERROR_URI_TOO_LONG, 414, "uri_too_long", "invalid_request_error", 0)                         \
+    X(ERROR_MEDIA_TYPE, 415, "unsupported_media_type", "invalid_request_error", 0)                 \
+    X(ERROR_EXPECTATION, 417, "expectation_failed", "invalid_request_error", 0)                    \
+    X(ERROR_MISDIRECTED, 421, "misdirected_request", "invalid_request_error", 0)                   \
+    X(ERROR_QUEUE_FULL, 429, "rate_limit_exceeded", "rate_limit_error", 1)                         \
+    X(ERROR_HEADERS_TOO_LARGE, 431, "headers_too_large", "invalid_request_error", 0)               \
+    X(ERROR_QUARANTINED, 500, "request_quarantined", "server_error", 0)                            \
+    X(ERROR_INTERNAL, 500, "internal_error", "server_error", 0)                                    \
+    X(ERROR_METHOD_UNKNOWN, 501, "not_implemented", "invalid_request_error", 0)                    \
+    X(ERROR_MODEL_LOADING, 503, "model_loading", "overloaded_error", 1)                            \
+    X(ERROR_MODEL_FAILED, 503, "model_failed", "overloaded_error", 1)                              \
+    X(ERROR_NO_WORKER, 503, "no_healthy_node", "overloaded_error", 1)                              \
+    X(ERROR_SHUTTING_DOWN, 503, "shutting_down", "overloaded_error", 1)                            \
+    X(ERROR_DEADLINE, 504, "request_timeout", "server_error", 0)                                   \
+    X(ERROR_HTTP_VERSION, 505, "http_version_not_supported", "invalid_request_error", 0)
+
+#define X(constant, status, code, type, is_retryable) constant,
+enum api_error { API_ERRORS(X) API_ERRORS_N };
+#undef X
+
+struct api_error_desc {
+    int status;
+    const char *code;
+    const char *type;
+    int is_retryable;
+};
+extern const struct api_error_desc api_errors[API_ERRORS_N];
+
+/* The error for a status that the gate refused with. */
+enum api_error api_error_of_status(int status);
+
+#endif
