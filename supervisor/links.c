@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "supervisor/tree.h"
 
+#include <inttypes.h>
 #include <errno.h>
 
 static bool can_link(const struct child *c)
