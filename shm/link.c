@@ -5,7 +5,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-int link_create(struct link_fds *l, uint64_t epoch, uint32_t capacity, struct err *e)
+int link_fds_create(struct link_fds *l, uint64_t epoch, uint32_t capacity, struct err *e)
 {
     int rc = 0;
 
@@ -21,11 +21,11 @@ int link_create(struct link_fds *l, uint64_t epoch, uint32_t capacity, struct er
             rc = err_set(e, errno, "eventfd for a link: %s", strerror(errno));
     }
     if (rc != 0)
-        link_close(l);
+        link_fds_close(l);
     return rc;
 }
 
-int link_seal(struct link_fds *l, struct err *e)
+int link_fds_seal(struct link_fds *l, struct err *e)
 {
     int rc = ring_memory_seal(l->memory[R2W], e);
 
@@ -39,7 +39,7 @@ static void close_one(int *fd)
     *fd = -1;
 }
 
-void link_close(struct link_fds *l)
+void link_fds_close(struct link_fds *l)
 {
     close_one(&l->memory[R2W]);
     close_one(&l->memory[W2R]);

@@ -13,12 +13,12 @@ struct link_fds {
 };
 
 /* 0 or -errno with the sentence, then nothing is left open. */
-int link_create(struct link_fds *l, uint64_t epoch, uint32_t capacity, struct err *e);
+int link_fds_create(struct link_fds *l, uint64_t epoch, uint32_t capacity, struct err *e);
 
 /* Both writers have mapped their direction: nobody else ever maps it writable. */
-int link_seal(struct link_fds *l, struct err *e);
+int link_fds_seal(struct link_fds *l, struct err *e);
 
 /* Close what is open; the processes keep what was sent to them. */
-void link_close(struct link_fds *l);
+void link_fds_close(struct link_fds *l);
 
 #endif

@@ -17,10 +17,10 @@ static inline void pair_open(struct link_pair *p, uint64_t epoch, uint32_t capac
     struct err e;
 
     *p = (struct link_pair){0};
-    CHECK(link_create(&p->fds, epoch, capacity, &e) == 0);
+    CHECK(link_fds_create(&p->fds, epoch, capacity, &e) == 0);
     CHECK(ring_map_own(&p->router, p->fds.memory[R2W], R2W, epoch, &e) == 0);
     CHECK(ring_map_own(&p->worker, p->fds.memory[W2R], W2R, epoch, &e) == 0);
-    CHECK(link_seal(&p->fds, &e) == 0);
+    CHECK(link_fds_seal(&p->fds, &e) == 0);
     CHECK(ring_map_peer(&p->router, p->fds.memory[W2R], &e) == 0);
     CHECK(ring_map_peer(&p->worker, p->fds.memory[R2W], &e) == 0);
     p->router.wake_fd = dup(p->fds.router_wake);
@@ -33,7 +33,7 @@ static inline void pair_close(struct link_pair *p)
 {
     ring_unmap(&p->router);
     ring_unmap(&p->worker);
-    link_close(&p->fds);
+    link_fds_close(&p->fds);
 }
 
 #endif

@@ -564,13 +564,13 @@ static void test_map_peer_refuses(void **state)
     struct err e;
 
     (void)state;
-    assert_int_equal(link_create(&l, EPOCH, 8, &e), 0);
-    assert_int_equal(link_create(&other, EPOCH + 1, 8, &e), 0);
+    assert_int_equal(link_fds_create(&l, EPOCH, 8, &e), 0);
+    assert_int_equal(link_fds_create(&other, EPOCH + 1, 8, &e), 0);
     assert_int_equal(ring_map_own(&r, l.memory[R2W], R2W, EPOCH, &e), 0);
     /* before the seal its writer could be anybody */
     assert_int_equal(ring_map_peer(&r, l.memory[W2R], &e), -EPERM);
-    assert_int_equal(link_seal(&l, &e), 0);
-    assert_int_equal(link_seal(&other, &e), 0);
+    assert_int_equal(link_fds_seal(&l, &e), 0);
+    assert_int_equal(link_fds_seal(&other, &e), 0);
     assert_int_equal(ring_map_peer(&r, other.memory[W2R], &e), -EPROTO);
     assert_non_null(strstr(e.text, "epoch"));
     assert_int_equal(ring_map_peer(&r, l.memory[R2W], &e), -EPROTO);
@@ -578,8 +578,8 @@ static void test_map_peer_refuses(void **state)
     assert_null(r.peer);
     assert_int_equal(ring_map_peer(&r, l.memory[W2R], &e), 0);
     ring_unmap(&r);
-    link_close(&l);
-    link_close(&other);
+    link_fds_close(&l);
+    link_fds_close(&other);
 }
 
 static void test_unmap_gives_everything_back(void **state)
