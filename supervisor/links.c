@@ -13,7 +13,7 @@ static bool can_link(const struct child *c)
 
 static void forget(struct link *l)
 {
-    link_close(&l->fds);
+    link_fds_close(&l->fds);
     l->state = LINK_NONE;
     l->epoch = 0;
     l->is_router_mapped = l->is_worker_mapped = false;
@@ -26,7 +26,7 @@ static void begin(struct tree *t, struct child *w, struct link *l)
     struct err e = {0};
     uint64_t epoch = tree_next_epoch(t);
 
-    if (link_create(&l->fds, epoch, RING_CAPACITY, &e) != 0) {
+    if (link_fds_create(&l->fds, epoch, RING_CAPACITY, &e) != 0) {
         log_error(LOG_LINK, "%s: no link: %s; next attempt in %" PRIu64 " s", w->name, e.text,
                   LINK_RETRY_NS / NS_PER_S);
         l->retry_ns = t->now_ns + LINK_RETRY_NS;
@@ -82,7 +82,7 @@ static void finish(struct tree *t, struct child *w, struct link *l)
     int for_worker[] = {l->fds.memory[R2W], l->fds.worker_wake, l->fds.router_wake};
     struct err e = {0};
 
-    if (link_seal(&l->fds, &e) != 0) {
+    if (link_fds_seal(&l->fds, &e) != 0) {
         log_error(LOG_LINK, "%s: no link: %s", w->name, e.text);
         say_down(t, r, w, l, EXIT_CLASS_NONE);
         say_down(t, w, w, l, EXIT_CLASS_NONE);
@@ -92,7 +92,7 @@ static void finish(struct tree *t, struct child *w, struct link *l)
     }
     tree_send(t, r, &msg, for_router, 3);
     tree_send(t, w, &msg, for_worker, 3);
-    link_close(&l->fds);
+    link_fds_close(&l->fds);
     l->state = LINK_UP;
     log_event(LOG_LINK, LOG_DEBUG, 0, "%s: linked, epoch %llx%s", w->name,
               (unsigned long long)l->epoch, msg.is_canary ? ", canary" : "");
