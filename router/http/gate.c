@@ -451,6 +451,9 @@ static enum gate_result take_field(struct check *c, const struct gate_field *fie
             strncasecmp(c->data + field->name.at, known_fields[i].name, field->name.len) == 0)
             return known_fields[i].take(c, field->value);
     }
+    /* http-parser takes Transfer-Encodingx for a transfer coding, and refuses it half-way. */
+    if (field->name.len > 17 && strncasecmp(c->data + field->name.at, "transfer-encoding", 17) == 0)
+        return refuse(c->why, 400, "field name that begins with Transfer-Encoding");
     return GATE_OK;
 }
 
