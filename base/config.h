@@ -124,8 +124,6 @@ CONFIG_SECTIONS(X)
 CONFIG_NAMED_SECTIONS(X)
 #undef X
 
-/* clang-format on */
-
 struct config_alias {
     char id[CONFIG_ID_MAX];
     char model[CONFIG_ID_MAX];
@@ -143,6 +141,8 @@ struct config {
     struct config_alias *aliases; /* owned */
     size_t n_aliases;
 };
+
+/* clang-format on */
 
 /* Read path (NULL = no file: defaults), then the environment. The sentence of an error names file
  * and line. Whole-configuration rules are checked too: config_validate. On an error *c is empty. */

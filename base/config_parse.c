@@ -208,7 +208,9 @@ static int shorten_line(struct parser *p, const char *from, const char *to, char
     equals = memchr(from, '=', (size_t)(to - from));
     if (equals != NULL && (rc = read_value(p, equals + 1, to)) != 0)
         return rc;
-    n = (size_t)((equals != NULL ? equals : to) - from);
+    to = equals != NULL ? equals : to;
+    trim(&from, &to);
+    n = (size_t)(to - from);
     if (n >= CONFIG_ID_MAX)
         return FAIL(p, "found a key of %zu bytes, expected at most %d", n, CONFIG_ID_MAX - 1);
     CHECK(n + 3 <= size);

@@ -59,6 +59,11 @@ uint32_t hash_crc32c(const void *data, size_t len)
     if (crc_has_instruction)
         return ~crc_by_instruction(~0u, data, len);
 #endif
+    return hash_crc32c_portable(data, len);
+}
+
+uint32_t hash_crc32c_portable(const void *data, size_t len)
+{
     return ~crc_by_table(~0u, data, len);
 }
 

@@ -8,6 +8,8 @@
 /* CRC-32C (Castagnoli, reflected), initial value and final xor included: crc of "123456789" is
  * 0xe3069283. Uses the SSE4.2 or ARMv8 instruction when the CPU has it. */
 uint32_t hash_crc32c(const void *data, size_t len);
+/* The same by table, as on CPUs without the instruction. */
+uint32_t hash_crc32c_portable(const void *data, size_t len);
 
 /* XXH3, 64 bits: keys of tables, session affinity. Not stable across xxHash major versions. */
 uint64_t hash_xxh3(const void *data, size_t len);

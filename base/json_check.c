@@ -124,7 +124,7 @@ static int refuse_duplicate(struct json_check *c, const char *at)
     size_t shown = c->key.len < 64 ? c->key.len : 64;
 
     buf_add_str(&found, "a second key ");
-    buf_add_json_string(&found, c->key.data, shown);
+    buf_add_json_string(&found, buf_text(&c->key), shown);
     int rc = refuse_as(c, at, buf_text(&found), "every key of an object once");
     buf_free(&found);
     return rc;
