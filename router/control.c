@@ -2,6 +2,7 @@
 #include "shm/control.h"
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "router/router.h"
@@ -46,6 +47,12 @@ void control_check_drained(struct router *rt)
         return;
     rt->said_drained = true;
     send_or_log(&(struct control_msg){.type = CONTROL_DRAINED});
+}
+
+void router_configure(struct router *rt)
+{
+    rt->queue_due.interval_ns = (uint64_t)rt->config.gateway.queue_timeout_s * NS_PER_S;
+    rt->life_due.interval_ns = (uint64_t)rt->config.gateway.request_timeout_s * NS_PER_S;
 }
 
 static void take_config(struct router *rt, int fd)

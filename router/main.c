@@ -90,12 +90,6 @@ static void on_term(evutil_socket_t fd, short what, void *arg)
     event_base_loopbreak(rt->base);
 }
 
-void router_configure(struct router *rt)
-{
-    rt->queue_due.interval_ns = (uint64_t)rt->config.gateway.queue_timeout_s * NS_PER_S;
-    rt->life_due.interval_ns = (uint64_t)rt->config.gateway.request_timeout_s * NS_PER_S;
-}
-
 /* Segment and configuration, from the inherited descriptors. */
 static int attach(struct router *rt, struct err *e)
 {

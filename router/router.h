@@ -34,10 +34,8 @@ struct router {
     bool said_drained;
 };
 
-/* main.c: timeouts after a change of the configuration. */
-void router_configure(struct router *rt);
-
 /* control.c: the supervisor's socket. */
+void router_configure(struct router *rt); /* timeouts, from a new configuration */
 void control_start(struct router *rt);
 void control_report_violation(struct link *l, const char *text);
 void control_report_proved(struct link *l);

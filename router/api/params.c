@@ -169,9 +169,6 @@ static void read_values(struct params *p, const struct json_object *body)
     memcpy(p->model, model, len);
     if ((v = json_get(body, "stream")) != NULL)
         p->is_stream = json_bool(v);
-    if ((v = json_get(body, "stream_options")) != NULL &&
-        (v = json_get(v, "include_usage")) != NULL)
-        p->includes_usage = json_type_of(v) == JSON_BOOL && json_bool(v);
     if ((v = json_get(body, "max_tokens")) != NULL)
         p->max_tokens = json_integer(v);
     if ((v = json_get(body, "max_completion_tokens")) != NULL)

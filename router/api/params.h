@@ -24,7 +24,7 @@
     X(messages, ARRAY, 1, 100000, IN_CHAT, OWN)                                                    \
     X(prompt, ANY, 0, 0, IN_COMPLETION, OWN)                                                       \
     X(stream, BOOL, 0, 1, IN_BOTH, OWN)                                                            \
-    X(stream_options, OBJECT, 0, 0, IN_BOTH, OWN)                                                  \
+    X(stream_options, OBJECT, 0, 0, IN_BOTH, OWN) /* usage comes always */                         \
     X(max_tokens, INTEGER, 1, 16777216, IN_BOTH, OWN)                                              \
     X(max_completion_tokens, INTEGER, 1, 16777216, IN_CHAT, OWN)                                   \
     X(stop, STOP, 0, 16, IN_BOTH, OWN)                                                             \
@@ -59,7 +59,6 @@ enum param_use { PARAM_OWN, PARAM_FORWARD, PARAM_DEFAULT };
 struct params {
     char model[129];
     bool is_stream;
-    bool includes_usage; /* stream_options.include_usage */
     int64_t max_tokens;  /* 0 = not given */
     bool has_seed;
     uint64_t seed;

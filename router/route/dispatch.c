@@ -3,9 +3,9 @@
  * A worker's death by a fault of its own makes its requests suspects. Those that had made no
  * progress there are the prime ones (a prompt that crashes the prefill is the usual case); without
  * such, or when all are, they are halved. Each group is re-run alone on an idle worker (a trial)
- * until its members have ended, or moved on by TRIAL_TOKENS, or TRIAL_NS have passed. A suspect
- * whose worker dies while it is alone for the second time is failed with request_quarantined. Kills
- * from outside accuse nobody: those requests simply go on elsewhere.
+ * until its members have ended, or moved on by TRIAL_TOKENS, or its time has passed. A suspect that
+ * was part of an earlier fault and whose worker dies while it is alone is failed with
+ * request_quarantined. Kills from outside accuse nobody: those requests simply go on elsewhere.
  */
 #include "router/route/dispatch.h"
 
@@ -19,10 +19,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define TRIAL_TOKENS       32
-#define TRIAL_NS           (5 * NS_PER_S)
-#define SUSPICIONS_MAX     3 /* faults in a row without a token in between */
-#define LONELY_DEATHS_MAX  5 /* deaths of any kind, alone, without a token in between */
+#define TRIAL_TOKENS      32
+#define TRIAL_NS          (5 * NS_PER_S) /* doubled with every suspicion, at most this often: */
+#define TRIAL_DOUBLINGS   8
+#define LONELY_DEATHS_MAX 5 /* deaths of any kind, alone, without a token in between */
 
 /* ---- the queue ---- */
 
@@ -271,8 +271,7 @@ static bool note_death(struct request *r, bool is_accused, bool was_alone)
         r->lonely_deaths++;
     if (is_accused)
         r->suspicions++;
-    return r->lonely_deaths >= LONELY_DEATHS_MAX || r->suspicions >= SUSPICIONS_MAX ||
-           (is_accused && was_alone && r->suspicions >= 2);
+    return was_alone && (r->lonely_deaths >= LONELY_DEATHS_MAX || (is_accused && r->suspicions >= 2));
 }
 
 static void quarantine(struct request *r)
@@ -382,6 +381,17 @@ void dispatch_forget(struct request *r)
     leave_trial(r);
 }
 
+static uint64_t trial_ns(const struct trial *t)
+{
+    const struct request *r;
+    uint32_t doublings = 0;
+
+    TAILQ_FOREACH (r, &t->members, wait)
+        if (r->suspicions > doublings)
+            doublings = r->suspicions;
+    return TRIAL_NS << (doublings < TRIAL_DOUBLINGS ? doublings : TRIAL_DOUBLINGS);
+}
+
 /* Long enough without a death: whoever it is, it is not one of these. */
 static void acquit_trial(struct model *m, struct trial *t)
 {
@@ -430,7 +440,7 @@ void dispatch_sweep(struct router *rt, uint64_t now_ns)
             continue;
         for (t = TAILQ_FIRST(&m->trials); t != NULL; t = next) {
             next = TAILQ_NEXT(t, entry);
-            if (t->link != NULL && now_ns - t->started_ns > TRIAL_NS)
+            if (t->link != NULL && now_ns - t->started_ns > trial_ns(t))
                 acquit_trial(m, t);
         }
         fail_waiting(rt, m);
