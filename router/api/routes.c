@@ -10,6 +10,7 @@ static const struct route client_routes[] = {
     {METHOD_GET, "/health", AUTH_OPEN, BODY_NONE, health_show},
     {METHOD_HEAD, "/health", AUTH_OPEN, BODY_NONE, health_show},
     {METHOD_HEAD, "/", AUTH_OPEN, BODY_NONE, health_probe},
+    {METHOD_HEAD, "/api/hello", AUTH_OPEN, BODY_NONE, health_probe},
     {METHOD_GET, NULL, AUTH_OPEN, BODY_NONE, NULL},
 };
 

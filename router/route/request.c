@@ -2,8 +2,10 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "router/router.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -172,6 +174,8 @@ void request_acknowledge(struct request *r)
 
 void request_cancel(struct request *r)
 {
+    log_event(LOG_REQUEST, LOG_DEBUG, r->id, "%s: client gone after %" PRIu32 " tokens", r->name,
+              r->n_tokens);
     r->ops = NULL;
     r->owner = NULL;
     counter_add(&r->model->counters->requests_cancelled, 1);
@@ -198,6 +202,8 @@ void request_cancel(struct request *r)
 
 void request_release(struct request *r)
 {
+    log_event(LOG_REQUEST, LOG_DEBUG, r->id, "%s: done, %" PRIu32 " tokens, %" PRIu32 " workers",
+              r->name, r->n_tokens, r->attempts);
     histogram_add(&r->model->histograms->request_duration_seconds,
                   clock_now_ns() - r->accepted_ns);
     request_free(r);
@@ -208,6 +214,8 @@ void request_fail(struct request *r, enum api_error error, const char *text)
     const struct request_ops *ops = r->ops;
     struct link *l = r->link;
 
+    log_event(LOG_REQUEST, LOG_DEBUG, r->id, "%s: failed (%s): %s", r->name,
+              api_errors[error].code, text);
     dispatch_forget(r);
     deadline_disarm(&r->router->queue_due, &r->queue_due);
     deadline_disarm(&r->router->life_due, &r->life_due);
