@@ -160,7 +160,7 @@ static int read_when(struct reader *r, struct fault *f)
     static const char *const names[] = {"start", "load", "token", "request", "prompt", "once"};
     static const enum fault_when whens[] = {WHEN_START, WHEN_LOAD, WHEN_TOKEN, WHEN_REQUEST,
                                             WHEN_PROMPT};
-    int choice;
+    int choice = 0;
 
     if (read_choice(r, "@", names, sizeof names / sizeof names[0], &choice) != 0)
         return -EINVAL;
