@@ -235,7 +235,24 @@ int describe_section(const struct describe *d, const char *name, struct shm_sect
     for (uint32_t i = 0; i < d->header.n_sections; i++)
         if (describe_section_at(d, i, out) == 0 && strcmp(out->name, name) == 0)
             return 0;
+    *out = (struct shm_section_desc){0};
     return -ENOENT;
+}
+
+const char *describe_kind_name(uint32_t kind)
+{
+#define X(constant, text) text,
+    static const char *const names[] = {SHM_SECTION_KINDS(X)};
+#undef X
+    return kind < SHM_SECTION_KINDS_N ? names[kind] : "?";
+}
+
+const char *describe_type_name(uint32_t type)
+{
+#define X(name, ctype) #name,
+    static const char *const names[] = {SHM_FIELD_TYPES(X)};
+#undef X
+    return type < sizeof names / sizeof names[0] ? names[type] : "?";
 }
 
 static size_t type_size(uint32_t type)
@@ -269,6 +286,7 @@ int describe_field(const struct describe *d, const struct shm_section_desc *s, c
     for (uint32_t i = 0; i < s->n_fields; i++)
         if (describe_field_at(d, s, i, out) == 0 && strcmp(out->name, name) == 0)
             return 0;
+    *out = (struct shm_field_desc){0};
     return -ENOENT;
 }
 

@@ -22,13 +22,17 @@ struct describe {
 };
 int describe_open(struct describe *d, const void *base, size_t size, struct err *e);
 
-/* 0 and a checked copy, or -ENOENT. */
+/* 0 and a checked copy; -ENOENT when there is none, -EPROTO for a row (_at) that makes no sense. */
 int describe_section(const struct describe *d, const char *name, struct shm_section_desc *out);
 int describe_section_at(const struct describe *d, uint32_t i, struct shm_section_desc *out);
 int describe_field(const struct describe *d, const struct shm_section_desc *s, const char *name,
                    struct shm_field_desc *out);
 int describe_field_at(const struct describe *d, const struct shm_section_desc *s, uint32_t i,
                       struct shm_field_desc *out);
+
+/* Words for the numbers of enum shm_section_kind and enum shm_field_type; "?" when unknown. */
+const char *describe_kind_name(uint32_t kind);
+const char *describe_type_name(uint32_t type);
 
 /* Row i of all sets: 0 or -ENOENT. */
 int describe_enum_at(const struct describe *d, uint32_t i, struct shm_enum_desc *out);

@@ -186,16 +186,15 @@ struct shm_panic {
 
 /* ---- description ---- */
 
-/* LOG_LINES describes the lines of log 0; those of log i lie i strides of the LOGS section further. */
-enum shm_section_kind {
-    SHM_SEQLOCKED,
-    SHM_COUNTERS,
-    SHM_HISTOGRAMS,
-    SHM_BEATS,
-    SHM_LOGS,
-    SHM_LOG_LINES,
-    SHM_PANICS
-};
+/* X(constant, text). LOG_LINES describes the lines of log 0; those of log i lie i strides of the LOGS
+ * section further. */
+#define SHM_SECTION_KINDS(X)                                                                       \
+    X(SHM_SEQLOCKED, "seqlocked") X(SHM_COUNTERS, "counters") X(SHM_HISTOGRAMS, "histograms")      \
+    X(SHM_BEATS, "beats") X(SHM_LOGS, "logs") X(SHM_LOG_LINES, "log-lines") X(SHM_PANICS, "panics")
+
+#define X(constant, text) constant,
+enum shm_section_kind { SHM_SECTION_KINDS(X) SHM_SECTION_KINDS_N };
+#undef X
 
 struct shm_field_desc {
     char name[28];

@@ -67,6 +67,7 @@ static void test_every_row_is_sound(void **state)
     assert_int_equal(n_fields, node->header.n_fields);
     assert_int_equal(n_enums, node->header.n_enums);
     assert_int_equal(describe_section(&d, "nonsense", &s), -ENOENT);
+    assert_int_equal(s.count, 0);
 }
 
 /* Every byte of every section lies in the segment at the place of the struct member. */

@@ -1,0 +1,177 @@
+#include "tools/cortexctl/ctl.h"
+#include "tools/cortexctl/table.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+struct worker_row {
+    struct ctl *c;
+    struct view *counters;
+    uint32_t slot;
+};
+
+static void fill_slot(void *row, struct cell *out)
+{
+    cell_count(out, ((struct worker_row *)row)->slot);
+}
+
+static void fill_name(void *row, struct cell *out)
+{
+    struct worker_row *r = row;
+    char name[128];
+
+    cell_text(out, ctl_worker_name(r->c, r->slot, name, sizeof name));
+}
+
+static void fill_model(void *row, struct cell *out)
+{
+    struct worker_row *r = row;
+    char name[160];
+
+    view_text(&r->c->worker, "model", name, sizeof name);
+    if (name[0] == '\0') /* it has not said so yet */
+        ctl_model_name(r->c, (uint32_t)view_u64(&r->c->process, "model"), name, sizeof name);
+    cell_text(out, name);
+}
+
+static void fill_state(void *row, struct cell *out)
+{
+    const struct view *v = &((struct worker_row *)row)->c->process;
+    char text[64];
+
+    cell_text(out, v->is_torn ? "torn" : view_text(v, "state", text, sizeof text));
+}
+
+static void fill_phase(void *row, struct cell *out)
+{
+    const struct view *v = &((struct worker_row *)row)->c->worker;
+    char text[64];
+
+    cell_text(out, v->is_torn ? "torn" : view_text(v, "phase", text, sizeof text));
+}
+
+static void fill_pid(void *row, struct cell *out)
+{
+    uint64_t pid = view_u64(&((struct worker_row *)row)->c->process, "pid");
+
+    if ((int64_t)pid > 0)
+        cell_count(out, pid);
+}
+
+static void fill_device(void *row, struct cell *out)
+{
+    char text[64];
+
+    cell_text(out, view_text(&((struct worker_row *)row)->c->worker, "device", text, sizeof text));
+}
+
+#define FILL_WORKER(function, field) \
+    static void function(void *row, struct cell *out) \
+    { \
+        cell_count(out, view_u64(&((struct worker_row *)row)->c->worker, field)); \
+    }
+FILL_WORKER(fill_active, "active")
+FILL_WORKER(fill_seats, "seats")
+FILL_WORKER(fill_paused, "paused")
+
+static void fill_loaded(void *row, struct cell *out)
+{
+    const struct view *v = &((struct worker_row *)row)->c->worker;
+    uint64_t total = view_u64(v, "load_bytes_total");
+
+    if (total > 0)
+        cell_rate(out, 100.0 * (double)view_u64(v, "load_bytes") / (double)total);
+}
+
+static void fill_load_time(void *row, struct cell *out)
+{
+    uint64_t ns = view_u64(&((struct worker_row *)row)->c->worker, "load_ns");
+
+    if (ns > 0)
+        cell_span(out, 1, ns + 1);
+}
+
+#define FILL_COUNTER(function, counter) \
+    static void function(void *row, struct cell *out) \
+    { \
+        cell_count(out, view_u64(((struct worker_row *)row)->counters, counter)); \
+    }
+FILL_COUNTER(fill_requests, "worker_requests")
+FILL_COUNTER(fill_tokens, "worker_tokens")
+FILL_COUNTER(fill_steps, "worker_steps")
+
+static void fill_beat(void *row, struct cell *out)
+{
+    struct worker_row *r = row;
+
+    if (view_load(&r->c->beat, SHM_PROC_WORKER(r->slot)))
+        cell_span(out, view_u64(&r->c->beat, "at_ns"), r->c->now_ns);
+}
+
+static void fill_up(void *row, struct cell *out)
+{
+    struct ctl *c = ((struct worker_row *)row)->c;
+
+    if ((int64_t)view_u64(&c->process, "pid") > 0)
+        cell_span(out, view_u64(&c->process, "spawned_ns"), c->now_ns);
+}
+
+static void fill_faults(void *row, struct cell *out)
+{
+    cell_count(out, view_u64(&((struct worker_row *)row)->c->process, "faults"));
+}
+
+static void fill_is_torn(void *row, struct cell *out)
+{
+    const struct ctl *c = ((struct worker_row *)row)->c;
+
+    cell_flag(out, c->process.is_torn || c->worker.is_torn);
+}
+
+static const struct column columns[] = {
+    {"SLOT", "slot", fill_slot},
+    {"WORKER", "name", fill_name},
+    {"MODEL", "model", fill_model},
+    {"STATE", "state", fill_state},
+    {"PHASE", "phase", fill_phase},
+    {"PID", "pid", fill_pid},
+    {"DEVICE", "device", fill_device},
+    {"ACTIVE", "active", fill_active},
+    {"SEATS", "seats", fill_seats},
+    {"PAUSED", "paused", fill_paused},
+    {"LOADED%", "loaded_percent", fill_loaded},
+    {"LOADING", "load_s", fill_load_time},
+    {"REQUESTS", "requests", fill_requests},
+    {"TOKENS", "tokens", fill_tokens},
+    {"STEPS", "steps", fill_steps},
+    {"BEAT", "beat_age_s", fill_beat},
+    {"UP", "up_s", fill_up},
+    {"FAULTS", "faults", fill_faults},
+    {NULL, "is_torn", fill_is_torn},
+};
+
+int ctl_workers(struct ctl *c, struct err *e)
+{
+    struct view counters;
+    struct table t;
+
+    (void)e;
+    view_open(&counters, &c->d, "worker_counters");
+    if (c->is_json)
+        json_begin(&c->out, NULL, '{');
+    table_begin(&t, columns, sizeof columns / sizeof columns[0], c->is_json, &c->out, "workers");
+    for (uint32_t slot = 0; view_load(&c->worker, slot); slot++) {
+        struct worker_row row = {c, &counters, slot};
+        if (!view_load(&c->process, SHM_PROC_WORKER(slot)) ||
+            view_u64(&c->process, "kind") == PROCESS_NONE)
+            continue;
+        view_load(&counters, slot);
+        table_row(&t, &row);
+    }
+    table_end(&t);
+    if (c->is_json)
+        buf_add_str(&c->out, "}\n");
+    view_close(&counters);
+    return 0;
+}
