@@ -63,9 +63,13 @@ void json_reader_free(struct json_reader **r)
 
 void json_reader_reset(struct json_reader *r)
 {
+    /* json_tokener_reset() forgets to drop the first half of a surrogate pair, so a tokener that
+     * has been left in the middle of a document would put it in front of the next one's text. */
+    bool is_clean = r->fed == 0 || r->has_root;
+
     json_check_reset(r->check);
     json_free(&r->root);
-    if (r->fed > KEEP_MAX) {
+    if (!is_clean || r->fed > KEEP_MAX) {
         json_tokener_free(r->tokener);
         r->tokener = make_tokener();
     } else {

@@ -7,7 +7,7 @@
  * probability of n^2 / 2^65 for n keys: 3e-10 for a document of 100,000. An equal pair is always
  * found. The table is seeded, nobody can choose keys that make it slow.
  *
- * Memory: 4 KiB, and for large documents up to 64 KiB of key and 2 MiB of hashes. */
+ * Memory: 3 KiB, and for large documents up to 64 KiB of key and 2 MiB of hashes. */
 #ifndef BASE_JSON_CHECK_H
 #define BASE_JSON_CHECK_H
 

@@ -126,6 +126,30 @@ static void errors_are_the_validators(void **state)
     assert_int_equal(json_parse("", 0, &root, NULL), -EINVAL);
 }
 
+/* Cut anywhere, a document leaves nothing behind for the next one. */
+static void an_abandoned_document_leaves_nothing(void **state)
+{
+    static const char first[] = "{\"a\":[-1.5e+3,\"\\n\\ud83d\\ude00\xe2\x82\xac\",tru";
+    static const char second[] = "[\"\\u0041\\u20ac\",1,true,{\"a\":null}]";
+    struct json_reader *r = json_reader_new();
+
+    (void)state;
+    for (size_t cut = 0; cut < sizeof first; cut++) {
+        struct json_object *root;
+        struct buf out = {0};
+        assert_int_equal(json_reader_feed(r, first, cut, NULL), 0);
+        json_reader_reset(r);
+        assert_int_equal(json_reader_feed(r, second, sizeof second - 1, NULL), 0);
+        assert_int_equal(json_reader_finish(r, &root, NULL), 0);
+        json_write(root, &out);
+        assert_string_equal(buf_text(&out), "[\"A\xe2\x82\xac\",1,true,{\"a\":null}]");
+        json_reader_reset(r);
+        json_free(&root);
+        buf_free(&out);
+    }
+    json_reader_free(&r);
+}
+
 static void types_and_members(void **state)
 {
     struct json_object *o =
@@ -327,6 +351,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(trees_from_every_split),
         cmocka_unit_test(errors_are_the_validators),
+        cmocka_unit_test(an_abandoned_document_leaves_nothing),
         cmocka_unit_test(types_and_members),
         cmocka_unit_test(integers_are_numbers_without_fraction_in_64_bits),
         cmocka_unit_test(slices_make_up_the_whole),
