@@ -1,18 +1,39 @@
 #include "router/api/errors.h"
 
 #include "base/log.h"
+#include "base/names.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #define RETRY_S_MAX 60
 
+/* Control characters, C1 ones included, become '?': an error is often shown on a terminal. */
+static void copy_printable(char *to, size_t size, const char *from)
+{
+    size_t n = 0;
+
+    for (; *from != '\0' && n + 1 < size; from++) {
+        unsigned char c = (unsigned char)*from;
+        if ((c == 0xc2 && (unsigned char)from[1] >= 0x80 && (unsigned char)from[1] < 0xa0))
+            from++;
+        else if (c >= 0x20 && c != 0x7f) {
+            to[n++] = (char)c;
+            continue;
+        }
+        to[n++] = '?';
+    }
+    to[n] = '\0';
+}
+
 void error_write(struct buf *out, enum api_error error, const char *param, const char *text)
 {
     const struct api_error_desc *d = &api_errors[error];
+    char printable[512];
 
+    copy_printable(printable, sizeof printable, text);
     buf_add_str(out, "{\"error\":{\"message\":");
-    buf_add_json_string(out, text, strlen(text));
+    buf_add_json_string(out, printable, strlen(printable));
     buf_printf(out, ",\"type\":\"%s\",\"param\":", d->type);
     if (param != NULL)
         buf_add_json_string(out, param, strlen(param));
@@ -61,6 +82,27 @@ void error_respond(struct exchange *x, enum api_error error, const char *param, 
     error_write(&body, error, param, text);
     exchange_respond(x, d->status, "application/json", headers, body.data, body.len);
     buf_free(&body);
+}
+
+void error_unknown_model(struct exchange *x, const char *name)
+{
+    const struct config *c = x->server->config;
+    const char *names[CONFIG_MODELS_MAX + CONFIG_ALIASES_MAX];
+    size_t n = 0;
+    char text[400];
+
+    for (size_t i = 0; i < c->n_models; i++)
+        names[n++] = c->models[i].id;
+    for (size_t i = 0; i < c->n_aliases; i++)
+        names[n++] = c->aliases[i].id;
+    const char *nearest = names_nearest(name, names, n);
+    if (nearest != NULL)
+        snprintf(text, sizeof text, "model \"%.128s\" is not known here; did you mean \"%s\"?",
+                 name, nearest);
+    else
+        snprintf(text, sizeof text, "model \"%.128s\" is not known here; GET /v1/models lists them",
+                 name);
+    error_respond(x, ERROR_MODEL_NOT_FOUND, "model", text, 0);
 }
 
 void error_refuse(struct exchange *x, enum api_error error, const char *text)

@@ -9,7 +9,11 @@
 void error_respond(struct exchange *x, enum api_error error, const char *param, const char *text,
                    unsigned retry_s);
 
-/* The error object alone, for error events in a stream. */
+/* 404 for a model, with the nearest name. */
+void error_unknown_model(struct exchange *x, const char *name);
+
+/* The error object alone, for error events in a stream. What the text echoes of a client comes out
+ * printable. */
 void error_write(struct buf *out, enum api_error error, const char *param, const char *text);
 
 /* http_app.refuse */

@@ -3,7 +3,6 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/hash.h"
-#include "base/names.h"
 #include "router/api/auth.h"
 #include "router/api/errors.h"
 
@@ -241,28 +240,6 @@ static uint64_t find_session(const struct exchange *x, const struct json_object 
     return h | 1;
 }
 
-static int refuse_model(struct exchange *x, const char *name)
-{
-    struct router *rt = router_of(x);
-    const char *names[CONFIG_MODELS_MAX + CONFIG_ALIASES_MAX];
-    size_t n = 0;
-    char text[400];
-
-    for (size_t i = 0; i < rt->config.n_models; i++)
-        names[n++] = rt->config.models[i].id;
-    for (size_t i = 0; i < rt->config.n_aliases; i++)
-        names[n++] = rt->config.aliases[i].id;
-    const char *nearest = names_nearest(name, names, n);
-    if (nearest != NULL)
-        snprintf(text, sizeof text, "model \"%.128s\" is not known here; did you mean \"%s\"?",
-                 name, nearest);
-    else
-        snprintf(text, sizeof text, "model \"%.128s\" is not known here; GET /v1/models lists them",
-                 name);
-    error_respond(x, ERROR_MODEL_NOT_FOUND, "model", text, 0);
-    return -1;
-}
-
 /* The model, after every reason to refuse; NULL = refused. */
 static struct model *admit(struct exchange *x, const struct params *p)
 {
@@ -272,7 +249,7 @@ static struct model *admit(struct exchange *x, const struct params *p)
     char text[400];
 
     if (m == NULL) {
-        refuse_model(x, p->model);
+        error_unknown_model(x, p->model);
         return NULL;
     }
     if (!auth_may_use(x, m->name) && !auth_may_use(x, p->model)) {

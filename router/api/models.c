@@ -85,12 +85,9 @@ enum handler_result models_retrieve(struct exchange *x)
 {
     struct router *rt = x->server->context;
     struct buf out = {0};
-    char text[300];
 
     if (!is_visible(x, &rt->config, x->parameter)) {
-        snprintf(text, sizeof text, "model \"%.128s\" is not known here; GET /v1/models lists them",
-                 x->parameter);
-        error_respond(x, ERROR_MODEL_NOT_FOUND, "model", text, 0);
+        error_unknown_model(x, x->parameter);
         return HANDLER_DONE;
     }
     write_entry(rt, x->parameter, &out);

@@ -41,6 +41,7 @@ static void close_conn(struct conn *c)
         TAILQ_REMOVE(&s->conns->dirty, c, dirty_entry);
     TAILQ_REMOVE(&s->conns->all, c, entry);
     address_release(s, &c->peer);
+    s->n_conns--;
     counter_sub(&s->counters->connections_open, 1);
     event_free(c->readable);
     event_free(c->writable);
@@ -490,6 +491,7 @@ void conn_open(struct http_server *s, int fd, const void *sockaddr, size_t len)
     c->is_reading = true;
     TAILQ_INSERT_TAIL(&s->conns->all, c, entry);
     counter_add(&s->counters->connections_accepted, 1);
+    s->n_conns++;
     counter_add(&s->counters->connections_open, 1);
     if (s->tls != NULL) {
         c->tls = tls_accept_new(s->tls, fd);

@@ -95,8 +95,7 @@ static void on_acceptable(evutil_socket_t listen_fd, short what, void *arg)
             pause_accepting(s, errno);
             return;
         }
-        if (counter_get(&s->counters->connections_open) >=
-                (uint64_t)s->config->gateway.max_connections ||
+        if (s->n_conns >= (uint64_t)s->config->gateway.max_connections ||
             !address_admit(s, &addr)) {
             counter_add(&s->counters->connections_refused, 1);
             close(fd);

@@ -101,6 +101,7 @@ struct http_server {
     struct deadline_queue head_due, idle_due, write_due, tls_due, silent_due;
     char date[40]; /* value of the Date field, refreshed by http_server_tick */
     uint64_t n_exchanges;
+    uint64_t n_conns; /* open now */
 };
 
 /* listen_fd is inherited and listening; owned from here on. 0 or -errno. */
