@@ -2,7 +2,7 @@
 
 #include "base/buf.h"
 #include "base/check.h"
-#include "base/hash.h"
+#include "base/json_keys.h"
 #include "base/utf8.h"
 
 #include <errno.h>
@@ -12,10 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SLOTS_FIRST 64 /* of the key set, inside the struct; a power of two */
-
 _Static_assert(JSON_DEPTH_MAX <= 64, "one bit a level in is_object");
-_Static_assert((SLOTS_FIRST & (SLOTS_FIRST - 1)) == 0, "slots wrap by masking");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
                "skip_plain() takes the lowest byte first");
 
@@ -61,20 +58,16 @@ struct json_check {
     const char *literal; /* rest of it; static */
     uint32_t nodes;
     uint32_t depth;
-    uint64_t is_object;            /* one bit a level */
-    uint64_t seed[JSON_DEPTH_MAX]; /* of each open object's keys in the set */
-    uint64_t objects;              /* so far */
-    const char *piece;             /* borrowed during a call: where it began */
-    uint64_t before;               /* bytes before it */
-    struct buf key;                /* unescaped so far */
+    uint64_t is_object;              /* one bit a level */
+    uint64_t object[JSON_DEPTH_MAX]; /* number of each open one */
+    uint64_t objects;                /* so far */
+    const char *piece;               /* borrowed during a call: where it began */
+    uint64_t before;                 /* bytes before it */
+    struct buf key;                  /* unescaped so far */
     size_t number_len;
     char number[JSON_NUMBER_MAX + 1];
 
-    /* One open-addressing set for all objects: an entry is a hash of (object, key), 0 = free. */
-    uint64_t secret;
-    uint64_t *slots; /* first, or owned */
-    size_t n_slots, n_used;
-    uint64_t first[SLOTS_FIRST];
+    struct json_keys keys; /* of all objects */
 
     struct err err; /* sticky */
 };
@@ -132,54 +125,6 @@ static int refuse_duplicate(struct json_check *c, const char *at)
 
 /* --- keys --- */
 
-/* Enter into the set; false when it was there. */
-static bool insert(uint64_t *slots, size_t n_slots, uint64_t entry)
-{
-    size_t i = entry & (n_slots - 1);
-
-    for (; slots[i] != 0; i = (i + 1) & (n_slots - 1))
-        if (slots[i] == entry)
-            return false;
-    slots[i] = entry;
-    return true;
-}
-
-static void forget_keys(struct json_check *c)
-{
-    if (c->slots != c->first)
-        free(c->slots);
-    if (c->n_used > 0)
-        memset(c->first, 0, sizeof c->first);
-    c->slots = c->first;
-    c->n_slots = SLOTS_FIRST;
-    c->n_used = 0;
-}
-
-static void grow_set(struct json_check *c)
-{
-    size_t n_slots = c->n_slots * 4;
-    uint64_t *slots = calloc(n_slots, sizeof *slots);
-
-    CHECK(slots != NULL);
-    for (size_t i = 0; i < c->n_slots; i++)
-        if (c->slots[i] != 0)
-            insert(slots, n_slots, c->slots[i]);
-    if (c->slots != c->first)
-        free(c->slots);
-    c->slots = slots;
-    c->n_slots = n_slots;
-}
-
-static bool enter_key(struct json_check *c)
-{
-    uint64_t entry = hash_mix(c->seed[c->depth - 1], hash_xxh3(c->key.data, c->key.len));
-
-    if (2 * c->n_used >= c->n_slots)
-        grow_set(c);
-    c->n_used++;
-    return insert(c->slots, c->n_slots, entry != 0 ? entry : 1);
-}
-
 /* bytes = at when they stand in the document as they are. */
 static int add_key_bytes(struct json_check *c, const char *at, const char *bytes, size_t n)
 {
@@ -212,7 +157,7 @@ static int open_container(struct json_check *c, const char *at, bool is_object)
         return refuse_limit(c, at, "a deeper level", JSON_DEPTH_MAX);
     uint64_t bit = 1ull << c->depth;
     c->is_object = is_object ? c->is_object | bit : c->is_object & ~bit;
-    c->seed[c->depth++] = hash_mix(c->secret, c->objects);
+    c->object[c->depth++] = c->objects;
     c->objects += is_object;
     c->state = is_object ? WANT_KEY_OR_END : WANT_ITEM_OR_END;
     return 0;
@@ -409,7 +354,7 @@ static int end_string(struct json_check *c, const char *at)
         end_value(c);
         return 0;
     }
-    if (!enter_key(c))
+    if (!json_keys_enter(&c->keys, c->object[c->depth - 1], buf_text(&c->key), c->key.len))
         return refuse_duplicate(c, at);
     c->state = WANT_COLON;
     return 0;
@@ -673,9 +618,7 @@ struct json_check *json_check_new(void)
     struct json_check *c = calloc(1, sizeof *c);
 
     CHECK(c != NULL);
-    c->secret = hash_random64();
-    c->slots = c->first;
-    c->n_slots = SLOTS_FIRST;
+    json_keys_init(&c->keys);
     return c;
 }
 
@@ -683,7 +626,7 @@ void json_check_free(struct json_check **c)
 {
     if (*c == NULL)
         return;
-    forget_keys(*c);
+    json_keys_clear(&(*c)->keys);
     buf_free(&(*c)->key);
     free(*c);
     *c = NULL;
@@ -691,7 +634,7 @@ void json_check_free(struct json_check **c)
 
 void json_check_reset(struct json_check *c)
 {
-    forget_keys(c);
+    json_keys_clear(&c->keys);
     buf_clear(&c->key);
     c->state = WANT_VALUE;
     c->is_wide = false;
