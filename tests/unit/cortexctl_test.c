@@ -247,6 +247,17 @@ static void test_counters(void **state)
                   "\"count\":100,\"sum_s\":0.200000,\"p50_s\":0.001750,\"p99_s\":0.002485}");
 }
 
+static void test_reference(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("counters", "--reference", "--instance", "nobody.here"), 0);
+    assert_output(
+        "| `connections_open` | `cortex_connections_open` | gauge |  | Client connections");
+    assert_output(
+        "| `bytes_sent` | `cortex_bytes_sent_total` | counter | bytes | Bytes written to");
+    assert_output("| `loop_lag_seconds` | `cortex_loop_lag_seconds` |");
+}
+
 static void test_layout(void **state)
 {
     (void)state;
@@ -459,11 +470,12 @@ int main(void)
 {
 #define WITH_INSTANCE(test) cmocka_unit_test_setup_teardown(test, make_instance, remove_instance)
     const struct CMUnitTest tests[] = {
-        WITH_INSTANCE(test_status),        WITH_INSTANCE(test_workers_and_requests),
-        WITH_INSTANCE(test_counters),      WITH_INSTANCE(test_layout),
-        WITH_INSTANCE(test_post_mortem),   WITH_INSTANCE(test_another_version),
-        WITH_INSTANCE(test_log_is_merged), WITH_INSTANCE(test_log_follows),
-        WITH_INSTANCE(test_usage),         WITH_INSTANCE(test_garbage),
+        WITH_INSTANCE(test_status),          WITH_INSTANCE(test_workers_and_requests),
+        WITH_INSTANCE(test_counters),        WITH_INSTANCE(test_reference),
+        WITH_INSTANCE(test_layout),          WITH_INSTANCE(test_post_mortem),
+        WITH_INSTANCE(test_another_version), WITH_INSTANCE(test_log_is_merged),
+        WITH_INSTANCE(test_log_follows),     WITH_INSTANCE(test_usage),
+        WITH_INSTANCE(test_garbage),
     };
     output = malloc(OUTPUT);
     int rc = cmocka_run_group_tests(tests, NULL, NULL);

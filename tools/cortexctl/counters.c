@@ -188,6 +188,10 @@ static void add_kind(struct ctl *c, enum shm_section_kind kind, const struct col
 int ctl_counters(struct ctl *c, struct err *e)
 {
     (void)e;
+    if (c->is_reference) {
+        ctl_add_reference(&c->out);
+        return 0;
+    }
     if (c->is_json)
         json_begin(&c->out, NULL, '{');
     add_kind(c, SHM_COUNTERS, counter_columns, sizeof counter_columns / sizeof counter_columns[0],

@@ -33,8 +33,9 @@ struct ctl {
     const char *instance;
     bool is_json;
     bool is_following;
-    bool is_built_in;
-    uint64_t lines; /* of the log, UINT64_MAX = all there are */
+    bool is_built_in;  /* of this program, without an instance */
+    bool is_reference; /* Markdown about this program's counters */
+    uint64_t lines;    /* of the log, UINT64_MAX = all there are */
     struct buf out;
 
     struct describe d;
@@ -56,6 +57,9 @@ const char *ctl_model_name(struct ctl *c, uint32_t i, char *buf, size_t size);
 
 /* Write c->out to standard output and empty it: 0 or -errno. */
 int ctl_flush(struct ctl *c);
+
+/* Markdown of docs/reference/counters.md. */
+void ctl_add_reference(struct buf *b);
 
 /* The commands; one per file. 0 or -errno with the sentence. */
 int ctl_status(struct ctl *c, struct err *e);

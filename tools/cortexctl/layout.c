@@ -63,36 +63,52 @@ static void add_section(struct ctl *c, const struct shm_section_desc *s)
         buf_add_str(&c->out, "]}");
 }
 
+static void add_set_head(struct ctl *c, const char *set, bool is_first)
+{
+    if (c->is_json) {
+        if (!is_first)
+            buf_add_str(&c->out, "]}");
+        json_begin(&c->out, NULL, '{');
+        json_text(&c->out, "set", set);
+        json_begin(&c->out, "values", '[');
+        return;
+    }
+    buf_add_str(&c->out, "\n");
+    add_printable(&c->out, set);
+    buf_add_str(&c->out, ":\n");
+}
+
+static void add_set_value(struct ctl *c, const struct shm_enum_desc *row)
+{
+    if (c->is_json) {
+        json_begin(&c->out, NULL, '{');
+        json_count(&c->out, "value", row->value);
+        json_text(&c->out, "text", row->text);
+        json_end(&c->out, '}');
+        return;
+    }
+    buf_printf(&c->out, "  %9u  ", row->value);
+    add_printable(&c->out, row->text);
+    buf_add_char(&c->out, '\n');
+}
+
 /* The rows of a set stand together: a new name begins a new set. */
 static void add_sets(struct ctl *c)
 {
     struct shm_enum_desc row;
     char set[sizeof row.set] = "";
+    uint32_t i = 0;
 
     if (c->is_json)
-        json_begin(&c->out, "sets", '{');
-    for (uint32_t i = 0; describe_enum_at(&c->d, i, &row) == 0; i++) {
-        bool is_new = i == 0 || strcmp(set, row.set) != 0;
+        json_begin(&c->out, "sets", '[');
+    for (; describe_enum_at(&c->d, i, &row) == 0; i++) {
+        if (i == 0 || strcmp(set, row.set) != 0)
+            add_set_head(c, row.set, i == 0);
         memcpy(set, row.set, sizeof set);
-        if (c->is_json) {
-            if (is_new && i > 0)
-                json_end(&c->out, '}');
-            if (is_new)
-                json_begin(&c->out, row.set, '{');
-            json_count(&c->out, row.text, row.value);
-            continue;
-        }
-        if (is_new) {
-            buf_add_str(&c->out, "\n");
-            add_printable(&c->out, row.set);
-            buf_add_str(&c->out, ":\n");
-        }
-        buf_printf(&c->out, "  %9u  ", row.value);
-        add_printable(&c->out, row.text);
-        buf_add_char(&c->out, '\n');
+        add_set_value(c, &row);
     }
     if (c->is_json)
-        buf_add_str(&c->out, c->d.header.n_enums > 0 ? "}}" : "}");
+        buf_add_str(&c->out, i > 0 ? "]}]" : "]");
 }
 
 static void add_header(struct ctl *c)

@@ -10,7 +10,7 @@
 
 #define LINES_FOLLOWING 20
 
-enum { OPT_FOLLOW = 1, OPT_LINES = 2, OPT_BUILT_IN = 4 };
+enum { OPT_FOLLOW = 1, OPT_LINES = 2, OPT_BUILT_IN = 4, OPT_REFERENCE = 8 };
 
 /* One row a command: its part of --help, which options it takes beside the common ones, what it
  * does. */
@@ -24,7 +24,7 @@ static const struct command {
     {"status", "", "the instance, its processes and models, totals", 0, ctl_status},
     {"workers", "", "the workers: what each loads, runs and has done", 0, ctl_workers},
     {"requests", "", "the requests in flight", 0, ctl_requests},
-    {"counters", "", "all counters and histograms", 0, ctl_counters},
+    {"counters", "[--reference]", "all counters and histograms", OPT_REFERENCE, ctl_counters},
     {"log", "[-f] [-n N]", "the last log lines of all processes by time; -f: go on",
      OPT_FOLLOW | OPT_LINES, ctl_log},
     {"layout", "[--built-in]", "the layout of the shared memory, or of this program's",
@@ -45,6 +45,7 @@ static void print_help(void)
            "  -f, --follow     log: print new lines as they come, also of later starts\n"
            "  -n, --lines N    log: only the last N lines (with -f %d when not given)\n"
            "  --built-in       layout: of this program, without an instance\n"
+           "  --reference      counters: what each means, as Markdown, without an instance\n"
            "  --help, --version\n\n"
            "exit codes: 0 done, 1 no such instance or not readable, 2 usage\n",
            LINES_FOLLOWING);
@@ -90,7 +91,7 @@ static bool parse_lines(const char *text, uint64_t *lines)
 /* CTL_OK with the command and c filled, or -1 when all is said (--help), or CTL_USAGE. */
 static int parse_arguments(int argc, char **argv, struct ctl *c, const struct command **command)
 {
-    enum { HELP = 256, VERSION, INSTANCE, JSON, BUILT_IN };
+    enum { HELP = 256, VERSION, INSTANCE, JSON, BUILT_IN, REFERENCE };
     static const struct option options[] = {
         {"help", no_argument, NULL, HELP},
         {"version", no_argument, NULL, VERSION},
@@ -99,6 +100,7 @@ static int parse_arguments(int argc, char **argv, struct ctl *c, const struct co
         {"follow", no_argument, NULL, 'f'},
         {"lines", required_argument, NULL, 'n'},
         {"built-in", no_argument, NULL, BUILT_IN},
+        {"reference", no_argument, NULL, REFERENCE},
         {NULL, 0, NULL, 0},
     };
     unsigned used = 0;
@@ -131,6 +133,10 @@ static int parse_arguments(int argc, char **argv, struct ctl *c, const struct co
             c->is_built_in = true;
             used |= OPT_BUILT_IN;
             break;
+        case REFERENCE:
+            c->is_reference = true;
+            used |= OPT_REFERENCE;
+            break;
         default: /* getopt has said what */
             return CTL_USAGE;
         }
@@ -158,7 +164,7 @@ int main(int argc, char **argv)
 
     if (rc != CTL_OK)
         return rc < 0 ? CTL_OK : rc;
-    rc = c.is_built_in ? ctl_attach_built_in(&c, &e) : ctl_attach(&c, &e);
+    rc = c.is_built_in || c.is_reference ? ctl_attach_built_in(&c, &e) : ctl_attach(&c, &e);
     if (rc == 0)
         rc = command->run(&c, &e);
     if (rc == 0) {

@@ -299,7 +299,8 @@ static void add_notes(struct ctl *c)
         json_begin(&c->out, "notes", '[');
     if (!c->is_alive) {
         uint64_t now = clock_now_ns();
-        buf_printf(&note, "supervisor %" PRId32 " is gone, its last sign of life was ",
+        buf_printf(&note,
+                   "supervisor %" PRId32 " is gone, the instance is dead; last sign of life ",
                    c->d.header.owner_pid);
         add_span(&note, now > c->now_ns ? now - c->now_ns : 0);
         buf_add_str(&note, " ago; this is what it left, ages as of then");
