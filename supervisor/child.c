@@ -65,6 +65,8 @@ static enum child_state start(struct child *c)
         struct backoff_rules rules = rules_of(c);
         struct backoff_plan plan = backoff_after(&c->backoff, &rules, EXIT_CLASS_TEMPORARY, false,
                                                  false, c->now_ns, hash_random64());
+        if (plan.delay_ns < BACKOFF_FIRST_NS) /* what is missing here does not come at once */
+            plan.delay_ns = BACKOFF_FIRST_NS;
         log_error(LOG_CHILD, "%s: not started: %s; next attempt in %.2f s", c->name, e.text,
                   (double)plan.delay_ns / (double)NS_PER_S);
         c->ops->changed(c);

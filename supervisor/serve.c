@@ -17,6 +17,11 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+/* 2 for each child, 4 for each link while it is made, some for the supervisor itself. */
+#define SERVE_DESCRIPTORS_MIN 512
+_Static_assert(SERVE_DESCRIPTORS_MIN > 2 * TREE_CHILDREN + 4 * SHM_WORKERS_MAX + 32,
+               "enough for all slots");
+
 const char *serve_config_path(const char *path)
 {
     if (path != NULL)
@@ -50,6 +55,12 @@ static int raise_descriptors(struct err *e)
 
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
         return err_set(e, errno, "getrlimit: %s", strerror(errno));
+    if (limit.rlim_max < SERVE_DESCRIPTORS_MIN)
+        return err_set(
+            e, EINVAL,
+            "descriptors: the limit is %llu, at least %d are needed; raise `ulimit -n` or "
+            "LimitNOFILE",
+            (unsigned long long)limit.rlim_max, SERVE_DESCRIPTORS_MIN);
     limit.rlim_cur = limit.rlim_max;
     if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
         return err_set(e, errno, "setrlimit: %s", strerror(errno));

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #define FD_FIRST 3
-#define FD_ASIDE 64 /* above every target, so that no dup2 overwrites a source */
+#define FD_ASIDE (FD_FIRST + SPAWN_FDS_MAX) /* no dup2 overwrites a source */
 
 /* Between fork and exec: async-signal-safe calls only. */
 

@@ -380,10 +380,14 @@ static void a_fork_that_fails_is_tried_again(void **state)
     world.spawn_rc = -11;
     event(&c, EV_WANT_UP);
     assert_int_equal(c.state, CHILD_BACKOFF);
-    assert_int_equal(c.next_start_ns, now_ns);
-    event(&c, EV_RETRY_DUE);
+    assert_int_equal(c.next_start_ns, now_ns + BACKOFF_FIRST_NS);
+    for (int i = 0; i < 3; i++)
+        event(&c, EV_RETRY_DUE);
     assert_int_equal(c.state, CHILD_BACKOFF);
-    assert_true(c.next_start_ns - now_ns >= 200 * NS_PER_MS);
+    assert_true(c.next_start_ns - now_ns >= 800 * NS_PER_MS);
+    rules.backoff_max_ms = 0; /* not even then in a tight loop */
+    event(&c, EV_RETRY_DUE);
+    assert_int_equal(c.next_start_ns, now_ns + BACKOFF_FIRST_NS);
     assert_int_equal(c.spawns, 0);
     assert_int_equal(c.backoff.faults, 0);
     world.spawn_rc = 0;

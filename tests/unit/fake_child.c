@@ -36,7 +36,7 @@
     X(die)         /* after READY: segv, exit:N, eof, garbage, word, hang, deaf */ \
     X(die_ms)      /* that long after READY */ \
     X(die_at)      /* ready (default), start: before hello, link: when linked */ \
-    X(ignore_stop) /* 1 = neither STOP nor SIGTERM */ \
+    X(ignore_stop) /* 1 = it takes SIGKILL */ \
     X(map)         /* ok, never */ \
     X(canary)      /* router: prove (default), ignore */ \
     X(drain)       /* router: at-once (default), wait */
@@ -111,6 +111,34 @@ static void read_orders(const char *dir, const char *name)
 static void send_msg(struct control_msg m)
 {
     (void)control_send(CHILD_FD_CONTROL, &m, NULL, 0); /* the supervisor may be gone */
+}
+
+static size_t config_size(int fd)
+{
+    struct buf text = {0};
+    struct err e = {0};
+    char path[64];
+
+    /* A copied descriptor shares its offset with everybody: open it anew. */
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    int own = open(path, O_RDONLY | O_CLOEXEC);
+    CHECK(fd_read_all(own, &text, 1 << 20, &e) == 0);
+    size_t len = text.len;
+    close(own);
+    buf_free(&text);
+    return len;
+}
+
+/* Variables that are for the supervisor alone. */
+static void note_environment(void)
+{
+    static const char *const names[] = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "CORTEX_GATEWAY__LISTEN"};
+    char found[256] = "";
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (getenv(names[i]) != NULL)
+            strcat(found, names[i]);
+    note("environment %s", found);
 }
 
 /* Descriptors we were born with, signals blocked and ignored. */
@@ -276,17 +304,7 @@ static void on_drain(const struct control_msg *m)
 
 static void on_config(int fd)
 {
-    struct buf text = {0};
-    struct err e = {0};
-    char path[64];
-
-    /* A copied descriptor shares its offset with everybody: open it anew. */
-    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    int own = open(path, O_RDONLY | O_CLOEXEC);
-    CHECK(fd_read_all(own, &text, 1 << 20, &e) == 0);
-    close(own);
-    note("config bytes=%zu", text.len);
-    buf_free(&text);
+    note("config bytes=%zu", config_size(fd));
 }
 
 static void on_message(const struct control_msg *m, const int *fds)
@@ -361,8 +379,7 @@ static int open_signals(void)
     sigaddset(&set, SIGUSR2);
     sigaddset(&set, SIGRTMIN);
     sigaddset(&set, SIGRTMIN + 1);
-    if (is(orders.ignore_stop, "1"))
-        sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGTERM); /* STOP comes with it, and is noted */
     sigprocmask(SIG_BLOCK, &set, NULL);
     return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
@@ -428,6 +445,8 @@ int main(int argc, char **argv)
     close(fd);
     note("started");
     note_heritage();
+    note_environment();
+    note("heritage bytes=%zu", config_size(CHILD_FD_CONFIG));
     if (node_map_fd(&node, CHILD_FD_SEGMENT, &e) != 0) {
         note("error %s", e.text);
         return EXIT_PERMANENT;
