@@ -124,6 +124,7 @@ void buf_add_json_string(struct buf *b, const char *s, size_t len)
         }
         plain = ++i;
     }
-    buf_add(b, s + plain, len - plain);
+    if (len > plain)
+        buf_add(b, s + plain, len - plain);
     buf_add_char(b, '"');
 }

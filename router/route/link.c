@@ -242,7 +242,7 @@ void link_bind(struct link *l, struct request *r)
     struct submit_head head = {
         .seed = r->seed,
         .n_resume = r->n_tokens,
-        .credit = r->n_tokens + CREDIT_TOKENS,
+        .credit = r->n_taken + CREDIT_TOKENS,
         .json_len = (uint32_t)buf_pending(&r->json),
         .flags = r->is_canary ? SUBMIT_CANARY : 0,
     };

@@ -165,6 +165,7 @@ void request_acknowledge(struct request *r)
 {
     uint32_t credit = r->n_tokens + CREDIT_TOKENS;
 
+    r->n_taken = r->n_tokens;
     if (r->link == NULL || r->state == REQUEST_CANCELLING || credit - r->credit < CREDIT_TOKENS / 4)
         return;
     r->credit = credit;

@@ -77,7 +77,8 @@ struct request {
     bool wants_submit, wants_credit, wants_cancel;
     struct buf submit; /* record being sent */
     size_t submit_done;
-    uint32_t credit;         /* tokens granted in all */
+    uint32_t n_taken;        /* journal length when the owner had taken everything */
+    uint32_t credit;         /* tokens granted in all: at most n_taken + CREDIT_TOKENS */
     uint32_t tokens_at_bind; /* journal length then */
 
     /* waiting, or under trial (route/dispatch.c) */

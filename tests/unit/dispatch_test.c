@@ -46,6 +46,7 @@ struct client {
     uint32_t token[512];
     uint32_t n;
     uint64_t seed;
+    bool stalls; /* takes nothing */
     int is_accepted, is_done, is_failed;
     enum api_error error;
 };
@@ -71,7 +72,8 @@ static void on_token(void *owner, const struct token_head *t, const struct part 
     (void)n;
     assert_int_equal(t->index, c->n);
     c->token[c->n++] = t->token;
-    request_acknowledge(c->request);
+    if (!c->stalls)
+        request_acknowledge(c->request);
 }
 
 static void on_done(void *owner, const struct done_head *d, const struct part *parts, size_t n)
@@ -407,6 +409,29 @@ static void test_credit_bounds_and_grants(void **state)
     assert_answer(c, 400);
 }
 
+/* A stalled reader's credit does not grow with every death of its worker. */
+static void test_death_grants_no_credit(void **state)
+{
+    (void)state;
+    start_worker(0);
+    struct client *c = start_client(0);
+    c->stalls = true;
+    run(&worker[0], 200);
+    for (int i = 0; i < 3; i++) {
+        kill_worker(0, EXIT_CLASS_KILLED);
+        start_worker(0);
+        run(&worker[0], 0);
+        assert_int_equal(worker[0].job[0].credit, CREDIT_TOKENS);
+    }
+    c->stalls = false;
+    request_acknowledge(c->request);
+    loop();
+    take(&worker[0]);
+    assert_int_equal(worker[0].job[0].credit, 200 + CREDIT_TOKENS);
+    finish_all(&worker[0]);
+    assert_answer(c, 200);
+}
+
 static void test_cancel_keeps_the_slot_until_the_last_word(void **state)
 {
     (void)state;
@@ -669,6 +694,7 @@ int main(void)
         T(test_resume_on_the_other_worker),
         T(test_many_deaths_by_kill_accuse_nobody),
         T(test_credit_bounds_and_grants),
+        T(test_death_grants_no_credit),
         T(test_cancel_keeps_the_slot_until_the_last_word),
         T(test_queue_is_bounded_and_served),
         T(test_sessions_stay_with_their_worker),
