@@ -557,7 +557,9 @@ static void on_events(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     ring_awake(&l->ring);
+    l->is_taking = true;
     int n = take_entries(l);
+    l->is_taking = false;
     if (l->state == LINK_UP) {
         ring_release(&l->ring);
         link_pump(l);

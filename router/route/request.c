@@ -171,6 +171,8 @@ void request_acknowledge(struct request *r)
     r->credit = credit;
     r->wants_credit = true;
     link_queue(r->link, r);
+    if (!r->link->is_taking) /* else it is sent when the turn is over */
+        link_pump(r->link);
 }
 
 void request_cancel(struct request *r)
