@@ -36,6 +36,15 @@ void control_report_proved(struct link *l)
     send_or_log(&(struct control_msg){.type = CONTROL_PROVED, .slot = l->slot, .epoch = l->epoch});
 }
 
+/* The supervisor does not hold a fault against a worker that runs suspects only. */
+void control_report_trial(struct link *l)
+{
+    send_or_log(&(struct control_msg){.type = CONTROL_TRIAL,
+                                      .slot = l->slot,
+                                      .epoch = l->epoch,
+                                      .is_trial = l->trial != NULL});
+}
+
 void control_report_link_drained(struct link *l)
 {
     send_or_log(&(struct control_msg){.type = CONTROL_DRAINED, .slot = l->slot, .epoch = l->epoch});
@@ -134,6 +143,7 @@ static void handle(struct router *rt, const struct control_msg *msg, const int *
     case CONTROL_LINK_MAPPED:
     case CONTROL_VIOLATION:
     case CONTROL_PROVED:
+    case CONTROL_TRIAL:
     case CONTROL_DRAINED:
     case CONTROL_TYPES_N:
         log_error(LOG_SYSTEM, "the supervisor sent %s", control_type_name(msg->type));

@@ -39,6 +39,7 @@ void router_configure(struct router *rt); /* timeouts, from a new configuration 
 void control_start(struct router *rt);
 void control_report_violation(struct link *l, const char *text);
 void control_report_proved(struct link *l);
+void control_report_trial(struct link *l);
 void control_report_link_drained(struct link *l);
 void control_check_drained(struct router *rt);
 

@@ -34,6 +34,8 @@
     X(CONTROL_VIOLATION, "violation")   /* router: slot, epoch = link, text */                     \
     X(CONTROL_PROVED, "proved")         /* router: slot, epoch = link: a request (or the canary)   \
                                            finished there */                                       \
+    X(CONTROL_TRIAL, "trial")           /* router: slot, epoch = link, is_trial: from now on only  \
+                                           suspects run there (or no longer); a fault is theirs */ \
     X(CONTROL_DRAINED, "drained")       /* router: answers LINK_DRAIN (slot, epoch = link) or      \
                                            DRAIN (epoch = 0): nothing runs there any more */       \
     /* supervisor -> child */                                                                      \
@@ -67,6 +69,8 @@ struct control_msg {
     uint32_t context;
     uint32_t exit_class; /* enum exit_class */
     uint32_t is_canary;
+    uint32_t is_trial;
+    uint32_t reserved;
     char text[256]; /* NUL-terminated */
 };
 

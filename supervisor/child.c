@@ -57,11 +57,14 @@ static enum child_state start(struct child *c)
     struct err e = {0};
 
     c->is_asked = c->is_killed = c->is_quarantined = c->is_deaf = false;
-    c->has_hello = c->is_proved = false;
+    c->has_hello = c->is_proved = c->is_on_trial = false;
     c->killed_as = EXIT_CLASS_NONE;
     c->why[0] = '\0';
     c->ready_ns = c->control_lost_ns = c->next_start_ns = 0;
+    c->spawned_ns = c->now_ns;
+    c->spawns++;
     if (c->ops->spawn(c, &e) != 0) {
+        c->spawns--;
         struct backoff_rules rules = rules_of(c);
         struct backoff_plan plan = backoff_after(&c->backoff, &rules, EXIT_CLASS_TEMPORARY, false,
                                                  false, c->now_ns, hash_random64());
@@ -72,8 +75,6 @@ static enum child_state start(struct child *c)
         c->ops->changed(c);
         return follow(c, &plan);
     }
-    c->spawns++;
-    c->spawned_ns = c->now_ns;
     c->deadline_ns = c->now_ns + CHILD_HELLO_NS;
     counter_add(&c->counters->child_starts, 1);
     return CHILD_STARTING;
@@ -246,7 +247,10 @@ static enum child_state bury(struct child *c)
     };
     if (!c->last.was_asked)
         counter_add(&c->counters->child_deaths, 1);
-    if (c->is_wanted)
+    if (c->is_on_trial && backoff_is_fault(c->last.exit_class) && !c->backoff.is_tripped)
+        plan.state =
+            c->is_wanted ? CHILD_BACKOFF : CHILD_DOWN; /* its suspects' fault, not its own */
+    else if (c->is_wanted)
         plan = backoff_after(&c->backoff, &rules, c->last.exit_class, c->last.was_asked,
                              c->last.was_ready, c->now_ns, hash_random64());
     if (plan.state == CHILD_OPEN && !was_tripped)

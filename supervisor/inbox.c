@@ -79,6 +79,14 @@ static void on_proved(struct tree *t, struct child *c, const struct control_msg 
         child_event(w, EV_PROVED, t->now_ns);
 }
 
+static void on_trial(struct tree *t, struct child *c, const struct control_msg *m)
+{
+    struct child *w = accused(t, c, m);
+
+    if (w != NULL)
+        w->is_on_trial = m->is_trial != 0;
+}
+
 /* Epoch 0 answers DRAIN (everything), another one LINK_DRAIN. */
 static void on_drained(struct tree *t, struct child *c, const struct control_msg *m)
 {
@@ -95,7 +103,7 @@ static inbox_handler *const handlers[CONTROL_TYPES_N] = {
     [CONTROL_HELLO] = on_hello,         [CONTROL_READY] = on_ready,
     [CONTROL_REFUSED] = on_refused,     [CONTROL_LINK_MAPPED] = on_mapped,
     [CONTROL_VIOLATION] = on_violation, [CONTROL_PROVED] = on_proved,
-    [CONTROL_DRAINED] = on_drained,
+    [CONTROL_TRIAL] = on_trial,         [CONTROL_DRAINED] = on_drained,
 };
 
 /* 1 = *m is a message without descriptors, else as control_recv. */

@@ -3,8 +3,8 @@
 #include "base/log.h"
 #include "supervisor/tree.h"
 
-#include <inttypes.h>
 #include <errno.h>
+#include <inttypes.h>
 
 static bool can_link(const struct child *c)
 {
@@ -169,7 +169,8 @@ void links_tick(struct tree *t)
             continue;
         struct child *c = l->is_router_mapped ? tree_worker(t, slot) : tree_router(t);
         l->deadline_ns = t->now_ns + LINK_MAP_NS;
-        child_accuse(c, EV_HANG, t->now_ns, "it did not map the link of slot %u within %" PRIu64 " s",
-                     slot, LINK_MAP_NS / NS_PER_S);
+        child_accuse(c, EV_HANG, t->now_ns,
+                     "it did not map the link of slot %u within %" PRIu64 " s", slot,
+                     LINK_MAP_NS / NS_PER_S);
     }
 }

@@ -49,6 +49,38 @@ static void write_argv(struct argv *a, const struct tree *t, const struct child 
     a->list[n] = NULL;
 }
 
+static void publish(const struct child *c, enum child_state state)
+{
+    struct tree *t = c->owner;
+    bool is_here = c->kind == PROCESS_ROUTER || c->is_assigned;
+    struct process_record r = {
+        .kind = is_here ? c->kind : PROCESS_NONE,
+        .state = state,
+        .pid = c->pid,
+        .spawns = c->spawns,
+        .epoch = c->epoch,
+        .spawned_ns = c->spawned_ns,
+        .ready_ns = c->ready_ns,
+        .gone_ns = c->gone_ns,
+        .next_start_ns = c->next_start_ns,
+        .faults = c->backoff.faults,
+        .exit_class = c->last.exit_class,
+        .exit_status = c->last.status,
+        .model = c->model,
+    };
+    snprintf(r.name, sizeof r.name, "%s", c->name);
+    snprintf(r.reason, sizeof r.reason, "%.*s", (int)sizeof r.reason - 1, c->obituary);
+    seqlock_publish(&t->node->process[c->process], &r);
+}
+
+void process_publish(struct child *c)
+{
+    struct tree *t = c->owner;
+
+    publish(c, c->state);
+    t->is_dirty = true;
+}
+
 static int watch_incarnation(struct tree *t, struct child *c, struct err *e)
 {
     uint32_t index = (uint32_t)(c - t->child);
@@ -82,6 +114,7 @@ static int spawn_child(struct child *c, struct err *e)
         c->generation = t->model[c->model].generation;
     }
     panic_clear(&t->node->panic[c->process]); /* nobody lives there now */
+    publish(c, CHILD_STARTING);               /* it may look before we do anything else */
     c->beat_progress = counter_get(&t->node->beat[c->process].progress);
     int rc = spawn_process(&s, &c->pid, &c->pidfd, e);
     close(pair[1]);
@@ -151,31 +184,6 @@ static void bury_child(struct child *c)
         links_router_gone(t);
     else
         links_worker_gone(t, c);
-}
-
-void process_publish(struct child *c)
-{
-    struct tree *t = c->owner;
-    bool is_here = c->kind == PROCESS_ROUTER || c->is_assigned;
-    struct process_record r = {
-        .kind = is_here ? c->kind : PROCESS_NONE,
-        .state = c->state,
-        .pid = c->pid,
-        .spawns = c->spawns,
-        .epoch = c->epoch,
-        .spawned_ns = c->spawned_ns,
-        .ready_ns = c->ready_ns,
-        .gone_ns = c->gone_ns,
-        .next_start_ns = c->next_start_ns,
-        .faults = c->backoff.faults,
-        .exit_class = c->last.exit_class,
-        .exit_status = c->last.status,
-        .model = c->model,
-    };
-    snprintf(r.name, sizeof r.name, "%s", c->name);
-    snprintf(r.reason, sizeof r.reason, "%.*s", (int)sizeof r.reason - 1, c->obituary);
-    seqlock_publish(&t->node->process[c->process], &r);
-    t->is_dirty = true;
 }
 
 const struct child_ops process_ops = {

@@ -17,10 +17,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* 2 for each child, 4 for each link while it is made, some for the supervisor itself. */
-#define SERVE_DESCRIPTORS_MIN 512
-_Static_assert(SERVE_DESCRIPTORS_MIN > 2 * TREE_CHILDREN + 4 * SHM_WORKERS_MAX + 32,
-               "enough for all slots");
+#define DESCRIPTORS_OWN        24 /* of the supervisor itself */
+#define DESCRIPTORS_PER_CHILD  2
+#define DESCRIPTORS_PER_WORKER 4 /* beside, while its link is made */
 
 const char *serve_config_path(const char *path)
 {
@@ -49,18 +48,27 @@ static int exit_code_of(int code)
     }
 }
 
-static int raise_descriptors(struct err *e)
+static uint64_t count_descriptors(const struct config *c)
+{
+    uint64_t n = DESCRIPTORS_OWN + DESCRIPTORS_PER_CHILD;
+
+    for (size_t i = 0; i < c->n_models; i++)
+        n += (uint64_t)c->models[i].workers * (DESCRIPTORS_PER_CHILD + DESCRIPTORS_PER_WORKER);
+    return n;
+}
+
+static int raise_descriptors(const struct config *c, struct err *e)
 {
     struct rlimit limit;
+    uint64_t needed = count_descriptors(c);
 
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
         return err_set(e, errno, "getrlimit: %s", strerror(errno));
-    if (limit.rlim_max < SERVE_DESCRIPTORS_MIN)
-        return err_set(
-            e, EINVAL,
-            "descriptors: the limit is %llu, at least %d are needed; raise `ulimit -n` or "
-            "LimitNOFILE",
-            (unsigned long long)limit.rlim_max, SERVE_DESCRIPTORS_MIN);
+    if (limit.rlim_max < needed)
+        return err_set(e, EINVAL,
+                       "descriptors: the limit is %llu, these workers need %llu; raise `ulimit -n` "
+                       "or LimitNOFILE",
+                       (unsigned long long)limit.rlim_max, (unsigned long long)needed);
     limit.rlim_cur = limit.rlim_max;
     if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
         return err_set(e, errno, "setrlimit: %s", strerror(errno));
@@ -165,7 +173,7 @@ static int start(struct tree *t, struct err *e)
     if (rc == 0)
         rc = filter_environment(t, e);
     if (rc == 0)
-        rc = raise_descriptors(e);
+        rc = raise_descriptors(&t->config, e);
     if (rc == 0)
         rc = open_segment(t, e);
     if (rc == 0)

@@ -141,11 +141,18 @@ static struct trial *new_trial(struct model *m)
     return t;
 }
 
+/* A worker is the trial's alone, or everybody's again (t = NULL). */
+static void give_link(struct link *l, struct trial *t)
+{
+    l->trial = t;
+    control_report_trial(l);
+}
+
 static void end_trial(struct model *m, struct trial *t)
 {
     CHECK(t->n == 0);
     if (t->link != NULL)
-        t->link->trial = NULL;
+        give_link(t->link, NULL);
     TAILQ_REMOVE(&m->trials, t, entry);
     free(t);
 }
@@ -216,7 +223,7 @@ static void start_trials(struct router *rt, struct model *m)
             if (l == NULL)
                 return;
             l->is_reserved = false;
-            l->trial = t;
+            give_link(l, t);
             t->link = l;
             t->started_ns = clock_now_ns();
             log_info(LOG_REQUEST, "%s worker %" PRIu32 ": %" PRIu32 " suspects run alone", m->name,
@@ -398,7 +405,7 @@ static void acquit_trial(struct model *m, struct trial *t)
     struct request *r;
 
     log_info(LOG_REQUEST, "%s: %" PRIu32 " suspects acquitted by time", m->name, t->n);
-    t->link->trial = NULL;
+    give_link(t->link, NULL);
     t->link = NULL;
     while ((r = TAILQ_FIRST(&t->members)) != NULL) {
         r->trial = NULL;

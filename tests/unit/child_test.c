@@ -456,6 +456,27 @@ static void faults_open_the_circuit_and_a_canary_closes_it(void **state)
     assert_int_equal(c.state, CHILD_BACKOFF);
 }
 
+/* The router runs suspects there: what they do is not the worker's doing. */
+static void faults_on_trial_are_not_counted(void **state)
+{
+    (void)state;
+    struct child c = child_at(AT_READY);
+
+    for (int i = 0; i < 20; i++) {
+        c.is_on_trial = true;
+        exits(&c, SIGSEGV);
+        assert_int_equal(c.state, CHILD_BACKOFF);
+        assert_int_equal(child_due_ns(&c), c.now_ns); /* at once */
+        event(&c, EV_RETRY_DUE);
+        assert_false(c.is_on_trial); /* the next incarnation has to be told again */
+        event(&c, EV_HELLO);
+        event(&c, EV_READY);
+    }
+    assert_int_equal(c.backoff.faults, 0);
+    exits(&c, SIGSEGV);
+    assert_int_equal(c.backoff.faults, 1);
+}
+
 static void kills_from_outside_never_open_it(void **state)
 {
     (void)state;
@@ -546,6 +567,7 @@ int main(void)
         cmocka_unit_test(nothing_to_drain_is_a_stop),
         cmocka_unit_test(one_that_cannot_be_ended_is_quarantined),
         cmocka_unit_test(faults_open_the_circuit_and_a_canary_closes_it),
+        cmocka_unit_test(faults_on_trial_are_not_counted),
         cmocka_unit_test(kills_from_outside_never_open_it),
         cmocka_unit_test(proved_and_ready_long_enough_clears_the_wait),
         cmocka_unit_test(ticks_forgive),
