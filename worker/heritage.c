@@ -13,7 +13,6 @@
 #include <string.h>
 #include <unistd.h>
 
-
 static int parse_number(const char *text, uint64_t max, uint64_t *out)
 {
     char *end;

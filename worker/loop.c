@@ -62,17 +62,21 @@ static void drop_requests(struct worker *w)
     intake_reset(&w->intake);
 }
 
-static void drop_link(struct worker *w, uint64_t epoch)
+/* --- control: what the supervisor says, one function for each message meant for a worker --- */
+
+static void on_link_write(struct worker *w, const struct control_msg *msg, int fds[CONTROL_FDS])
 {
-    if (w->link.state == LINK_NONE || w->link.ring.epoch != epoch)
-        return; /* it never came to that link */
-    uint32_t n = w->table.n_live;
-    drop_requests(w);
-    link_drop(&w->link); /* closes the eventfd, which so leaves the epoll set */
-    log_info(LOG_LINK, "link %" PRIu64 " down, %u requests dropped", epoch, n);
+    struct err e = {0};
+
+    if (!w->is_ready)
+        err_set(&e, EPROTO, "link-write before ready");
+    else
+        link_write(&w->link, w->heritage->control, msg, fds, &e);
+    if (e.code != 0)
+        fail(w, &e);
 }
 
-static void raise_link(struct worker *w, const struct control_msg *msg, int fds[CONTROL_FDS])
+static void on_link_read(struct worker *w, const struct control_msg *msg, int fds[CONTROL_FDS])
 {
     struct err e = {0};
 
@@ -84,49 +88,52 @@ static void raise_link(struct worker *w, const struct control_msg *msg, int fds[
     log_info(LOG_LINK, "link %" PRIu64 " up", msg->epoch);
 }
 
-/* --- control --- */
+static void on_link_down(struct worker *w, const struct control_msg *msg, int fds[CONTROL_FDS])
+{
+    (void)fds;
+    if (w->link.state == LINK_NONE || w->link.ring.epoch != msg->epoch)
+        return; /* it never came to that link */
+    uint32_t n = w->table.n_live;
+    drop_requests(w);
+    link_drop(&w->link); /* closes the eventfd, which so leaves the epoll set */
+    log_info(LOG_LINK, "link %" PRIu64 " down, %u requests dropped", msg->epoch, n);
+}
+
+/* The router sends nothing new any more; what runs goes on until STOP. */
+static void on_drain(struct worker *w, const struct control_msg *msg, int fds[CONTROL_FDS])
+{
+    (void)msg;
+    (void)fds;
+    report_phase(&w->report, PHASE_DRAINING, clock_now_ns());
+}
+
+static void on_stop(struct worker *w, const struct control_msg *msg, int fds[CONTROL_FDS])
+{
+    (void)msg;
+    (void)fds;
+    stop(w, "stop");
+}
+
+typedef void control_action(struct worker *w, const struct control_msg *msg, int fds[CONTROL_FDS]);
+static control_action *const control_actions[CONTROL_TYPES_N] = {
+    [CONTROL_LINK_WRITE] = on_link_write,
+    [CONTROL_LINK_READ] = on_link_read,
+    [CONTROL_LINK_DOWN] = on_link_down,
+    [CONTROL_DRAIN] = on_drain,
+    [CONTROL_STOP] = on_stop,
+};
 
 static void act_on_message(struct worker *w, const struct control_msg *msg, int fds[CONTROL_FDS])
 {
+    control_action *act = control_actions[msg->type];
     struct err e = {0};
 
-    switch ((enum control_type)msg->type) {
-    case CONTROL_LINK_WRITE:
-        if (!w->is_ready)
-            err_set(&e, EPROTO, "link-write before ready");
-        else
-            link_write(&w->link, w->heritage->control, msg, fds, &e);
-        if (e.code != 0)
-            fail(w, &e);
-        break;
-    case CONTROL_LINK_READ:
-        raise_link(w, msg, fds);
-        break;
-    case CONTROL_LINK_DOWN:
-        drop_link(w, msg->epoch);
-        break;
-    case CONTROL_DRAIN:
-        /* The router sends nothing new any more; what runs goes on until STOP. */
-        report_phase(&w->report, PHASE_DRAINING, clock_now_ns());
-        break;
-    case CONTROL_STOP:
-        stop(w, "stop");
-        break;
-    case CONTROL_CONFIG: /* a change of a model's keys replaces its workers instead */
-        break;
-    case CONTROL_NONE:
-    case CONTROL_HELLO:
-    case CONTROL_READY:
-    case CONTROL_REFUSED:
-    case CONTROL_LINK_MAPPED:
-    case CONTROL_VIOLATION:
-    case CONTROL_PROVED:
-    case CONTROL_DRAINED:
-    case CONTROL_LINK_DRAIN:
-    case CONTROL_TYPES_N:
-        err_set(&e, EPROTO, "control message %s: not for a worker", control_type_name(msg->type));
-        fail(w, &e);
+    if (act != NULL) {
+        act(w, msg, fds);
+        return;
     }
+    err_set(&e, EPROTO, "control message %s: not for a worker", control_type_name(msg->type));
+    fail(w, &e);
 }
 
 static void read_control(struct worker *w)
@@ -296,14 +303,15 @@ static void turn(struct worker *w, uint64_t *polled_ns)
     }
     if (w->exit_code >= 0)
         return;
+    now_ns = clock_now_ns(); /* the work took its time */
     uint64_t deadline = find_deadline(w, now_ns);
     /* Sleeps end at least POLL_NS after the last one: tokens of many requests that are due within
      * that time travel together, and a busy engine costs no more system calls than that. */
-    if (deadline < *polled_ns + POLL_NS) {
-        if (deadline <= now_ns && now_ns < *polled_ns + POLL_NS)
-            return;
-        deadline = *polled_ns + POLL_NS;
-    }
+    uint64_t next_poll = *polled_ns + POLL_NS;
+    if (deadline <= now_ns && now_ns < next_poll)
+        return;
+    if (deadline < next_poll)
+        deadline = next_poll;
     wait_for_events(w, deadline > now_ns ? deadline - now_ns : 0);
     *polled_ns = clock_now_ns();
 }

@@ -1,18 +1,26 @@
 /* cortex-worker: one model on one device, in a process that may die at any moment. */
+#include "base/clock.h"
 #include "base/log.h"
 #include "worker/loop.h"
 #include "worker/sim/sim.h"
 
+#include <sched.h>
+
 static struct worker worker;
 static struct sim sim;
 
-/* How many incarnations of this worker the supervisor has started; 0 = not known. */
+/* How many incarnations of this worker the supervisor has started; 0 = not to be had. The
+ * supervisor may be in the middle of writing the record. */
 static uint32_t count_spawns(const struct heritage *h)
 {
     struct process_record record;
+    uint64_t deadline_ns = clock_now_ns() + NS_PER_S;
 
-    if (seqlock_copy(&h->node->process[SHM_PROC_WORKER(h->args.slot)], &record) != 0)
-        return 0;
+    while (seqlock_copy(&h->node->process[SHM_PROC_WORKER(h->args.slot)], &record) != 0) {
+        if (clock_now_ns() > deadline_ns)
+            return 0;
+        sched_yield();
+    }
     return record.spawns;
 }
 

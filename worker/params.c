@@ -110,11 +110,14 @@ static int parse_stops(struct params *p, struct err *e)
     return 0;
 }
 
-static struct sampling_value *find_sampling(struct sampling *s, const char *key)
+static struct sampling_value *find_sampling(struct sampling *s, const char *key,
+                                            enum json_type *wanted)
 {
-#define X(name) \
-    if (strcmp(key, #name) == 0) \
-        return &s->name;
+#define X(name, type) \
+    if (strcmp(key, #name) == 0) { \
+        *wanted = type; \
+        return &s->name; \
+    }
     SAMPLING_FIELDS(X)
 #undef X
     return NULL;
@@ -123,19 +126,21 @@ static struct sampling_value *find_sampling(struct sampling *s, const char *key)
 static int parse_sampling(struct params *p, struct err *e)
 {
     const struct json_object *sampling = json_get(p->root, "sampling");
+    enum json_type wanted = JSON_NULL;
 
     if (sampling == NULL)
         return 0;
     if (expect_type(sampling, JSON_OBJECT, "sampling", e) != 0)
         return -e->code;
     for (struct json_iterator it = json_members(sampling); json_next(&it);) {
-        struct sampling_value *v = find_sampling(&p->sampling, it.key);
+        struct sampling_value *v = find_sampling(&p->sampling, it.key, &wanted);
         if (v == NULL)
             return err_set(e, ENOTSUP, "sampling.%.64s: this worker does not have it", it.key);
-        if (json_type_of(it.value) != JSON_NUMBER)
-            return err_set(e, EINVAL, "sampling.%.64s: found %s, expected number", it.key,
-                           json_type_name(json_type_of(it.value)));
-        *v = (struct sampling_value){json_number(it.value), true};
+        if (json_type_of(it.value) != wanted)
+            return err_set(e, EINVAL, "sampling.%.64s: found %s, expected %s", it.key,
+                           json_type_name(json_type_of(it.value)), json_type_name(wanted));
+        *v = (struct sampling_value){true, wanted == JSON_NUMBER ? json_number(it.value) : 0,
+                                     it.value};
     }
     return 0;
 }

@@ -10,22 +10,26 @@
 
 enum prompt_kind { PROMPT_CHAT, PROMPT_COMPLETION };
 
-/* X(name): numbers of "sampling"; those the client did not give stay unset. */
+/* X(name, type): members of "sampling"; those the client did not give stay unset. */
 #define SAMPLING_FIELDS(X) \
-    X(temperature) \
-    X(top_p) \
-    X(top_k) \
-    X(min_p) \
-    X(presence_penalty) \
-    X(frequency_penalty) \
-    X(repetition_penalty)
+    X(temperature, JSON_NUMBER) \
+    X(top_p, JSON_NUMBER) \
+    X(top_k, JSON_NUMBER) \
+    X(min_p, JSON_NUMBER) \
+    X(presence_penalty, JSON_NUMBER) \
+    X(frequency_penalty, JSON_NUMBER) \
+    X(repetition_penalty, JSON_NUMBER) \
+    X(logit_bias, JSON_OBJECT) \
+    X(reasoning_effort, JSON_STRING) \
+    X(chat_template_kwargs, JSON_OBJECT)
 
 struct sampling_value {
-    double value;
     bool is_set;
+    double number;             /* of a JSON_NUMBER */
+    struct json_object *value; /* borrowed from params.root, as long as that lives */
 };
 struct sampling {
-#define X(name) struct sampling_value name;
+#define X(name, type) struct sampling_value name;
     SAMPLING_FIELDS(X)
 #undef X
 };

@@ -3,8 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define PUBLISH_NS (20 * 1000000ull) /* the record changes with every request: not each is shown \
-                                      */
+#define PUBLISH_NS \
+    (20 * 1000000ull) /* the record changes with every request: not each is shown \
+                       */
 
 static void move_beat(struct report *p, uint64_t now_ns)
 {

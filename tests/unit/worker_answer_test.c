@@ -157,12 +157,13 @@ static void long_texts_wait(void **state)
     r.n = 0;
     add_token(&r, CHANNEL_CONTENT, "yyy", 3);
     for (int i = 0; i < 5; i++) {
-        /* the end of every other one is held back and comes on top of the next */
-        for (size_t k = 0; k < sizeof text; k += 2)
-            memcpy(text + k, i % 2 == 0 && k > 3100 ? "yy" : "é", 2);
-        text[0] = text[1] = 'z';
-        text[2] = 'z';
-        memcpy(text + 3, "日", 3);
+        /* the end of every other one is held back, an odd number of bytes, and comes on top of the
+         * next, so that its letters of two bytes lie across the limit */
+        bool is_held = i % 2 == 0;
+        memset(text, is_held ? 'y' : 'z', sizeof text);
+        memcpy(text, "z日zzz", 7);
+        for (size_t k = is_held ? 7 : 6; k + 1 < (is_held ? 3100 : sizeof text); k += 2)
+            memcpy(text + k, "é", 2);
         add_token(&r, CHANNEL_CONTENT, text, sizeof text);
     }
     check_replay(&r, &stops, ANSWER_UNLIMITED);

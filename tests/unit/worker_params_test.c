@@ -40,16 +40,19 @@ static void chat(void **state)
               "{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"one\"},"
               "{\"type\":\"text\",\"text\":\"two\"}]}],"
               "\"max_tokens\":12,\"stop\":[\"\\n\",\"END\"],"
-              "\"sampling\":{\"temperature\":0.5,\"top_k\":40}}",
+              "\"sampling\":{\"temperature\":0.5,\"top_k\":40,\"logit_bias\":{},"
+              "\"reasoning_effort\":\"low\"}}",
               &e),
         0);
     assert_int_equal(p.kind, PROMPT_CHAT);
     assert_int_equal(p.max_tokens, 12);
     assert_int_equal(p.stops.n, 2);
     assert_int_equal(p.stops.len_max, 3);
-    assert_true(p.sampling.temperature.is_set && p.sampling.temperature.value == 0.5);
-    assert_true(p.sampling.top_k.is_set && p.sampling.top_k.value == 40);
+    assert_true(p.sampling.temperature.is_set && p.sampling.temperature.number == 0.5);
+    assert_true(p.sampling.top_k.is_set && p.sampling.top_k.number == 40);
     assert_false(p.sampling.top_p.is_set);
+    assert_true(p.sampling.logit_bias.is_set);
+    assert_string_equal(json_string(p.sampling.reasoning_effort.value, NULL), "low");
     params_each_text(&p, add_text, &b);
     assert_string_equal(buf_text(&b), "be brief|one|two|");
     buf_free(&b);
