@@ -247,9 +247,9 @@ static enum child_state bury(struct child *c)
     };
     if (!c->last.was_asked)
         counter_add(&c->counters->child_deaths, 1);
-    if (c->is_on_trial && backoff_is_fault(c->last.exit_class) && !c->backoff.is_tripped)
-        plan.state =
-            c->is_wanted ? CHILD_BACKOFF : CHILD_DOWN; /* its suspects' fault, not its own */
+    bool is_of_suspects = c->is_on_trial && backoff_is_fault(c->last.exit_class);
+    if (c->is_wanted && is_of_suspects && !was_tripped)
+        plan.state = CHILD_BACKOFF; /* at once, and it costs nothing */
     else if (c->is_wanted)
         plan = backoff_after(&c->backoff, &rules, c->last.exit_class, c->last.was_asked,
                              c->last.was_ready, c->now_ns, hash_random64());

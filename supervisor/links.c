@@ -134,6 +134,7 @@ void links_router_gone(struct tree *t)
             continue;
         say_down(t, w, w, l, tree_router(t)->last.exit_class);
         forget(l);
+        w->is_on_trial = false;         /* the next router knows of no suspects */
         if (w->state == CHILD_DRAINING) /* what it had to finish died with the router */
             child_event(w, EV_DRAINED, t->now_ns);
     }

@@ -266,6 +266,30 @@ def test_an_unproved_canary_is_one_after_a_router_death_too(make_fake):
         kill(n.router_pid(), SIGRTMIN), "circuit closed" in n.log())[1], every=0.1)
 
 
+def test_faults_of_suspects_are_not_the_workers(fake):
+    """While the router runs suspects there a fault costs nothing; its successor knows of none."""
+    n = fake(supervisor={"fault_budget": 3, "backoff_max_ms": 30000})
+
+    def fault(on_trial, router_dies=False):
+        at = now()
+        if on_trial:
+            kill(n.router_pid(), SIGRTMIN + 2)
+            n.wait_event("said", "router", word="trial", after=at)
+        if router_dies:
+            at = kill(n.router_pid(), SIGKILL)
+            n.wait_event("link-read", "router", after=at)
+        at = kill(n.router_pid(), SIGUSR2)
+        n.wait_event("link-read", "router", after=at)
+
+    for _ in range(5):
+        fault(on_trial=True)
+    assert n.process_record("demo#0")["faults"] == 0
+    fault(on_trial=True, router_dies=True)
+    assert n.process_record("demo#0")["faults"] == 1
+    fault(on_trial=False)
+    assert n.process_record("demo#0")["faults"] == 2
+
+
 def test_refused_model(make_fake):
     """Permanent: not started again; the model says why; a reload tries again."""
     n = make_fake(models={"a": {}, "b": {}},

@@ -6,7 +6,8 @@
  *
  * Signals: SIGUSR1 hang (no more progress, deaf); SIGUSR2 the router reports a violation of every
  * link, the worker fails a CHECK; SIGRTMIN the router says PROVED for every link; SIGRTMIN+1 the
- * router says DRAINED for everything that it was asked to drain.
+ * router says DRAINED for everything that it was asked to drain; SIGRTMIN+2 the router says TRIAL
+ * for every link.
  */
 #include "base/check.h"
 #include "base/clock.h"
@@ -362,12 +363,18 @@ static void on_signal(int fd)
         word = CONTROL_PROVED;
     else if (si.ssi_signo == (uint32_t)SIGRTMIN + 1)
         say_drained();
-    for (int i = 0; i < SHM_WORKERS_MAX && word != CONTROL_NONE; i++)
+    else if (si.ssi_signo == (uint32_t)SIGRTMIN + 2)
+        word = CONTROL_TRIAL;
+    if (word == CONTROL_NONE)
+        return;
+    for (int i = 0; i < SHM_WORKERS_MAX; i++)
         if (links[i].is_open)
             send_msg((struct control_msg){.type = (uint16_t)word,
                                           .slot = links[i].slot,
                                           .epoch = links[i].epoch,
+                                          .is_trial = 1,
                                           .text = "entry 7: seq 9, expected 7"});
+    note("said word=%s", control_type_name(word));
 }
 
 static int open_signals(void)
@@ -379,6 +386,7 @@ static int open_signals(void)
     sigaddset(&set, SIGUSR2);
     sigaddset(&set, SIGRTMIN);
     sigaddset(&set, SIGRTMIN + 1);
+    sigaddset(&set, SIGRTMIN + 2);
     sigaddset(&set, SIGTERM); /* STOP comes with it, and is noted */
     sigprocmask(SIG_BLOCK, &set, NULL);
     return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
