@@ -280,9 +280,9 @@ static void wait_for_events(struct worker *w, uint64_t timeout_ns)
     if (!is_asleep)
         timeout = (struct timespec){0};
     int n = epoll_pwait2(w->epoll_fd, ev, 4, &timeout, NULL);
-    if (is_asleep && w->link.state == LINK_UP)
-        ring_awake(&w->link.ring);
     CHECK(n >= 0 || errno == EINTR);
+    if (is_asleep && w->link.state == LINK_UP)
+        ring_awake(&w->link.ring); /* changes errno */
     for (int i = 0; i < n; i++) {
         if (ev[i].data.u32 == SOURCE_CONTROL)
             read_control(w);
