@@ -20,7 +20,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SWEEP_TICKS     2 /* every 100 ms */
+#define SWEEP_TICKS  2 /* every 100 ms */
+#define LOOP_TURN_US 2000
 
 static struct router router;
 
@@ -160,14 +161,27 @@ static int start_servers(struct router *rt, struct err *e)
     return http_server_start(&rt->metrics, CHILD_FD_LISTEN + 1, e);
 }
 
+/* Callbacks that activate themselves again (a busy link, a long encoding) must not keep the loop
+ * from sockets and timers: it looks for those at least this often. */
+static struct event_base *new_base(void)
+{
+    const struct timeval turn = {0, LOOP_TURN_US};
+    struct event_config *config = event_config_new();
+
+    CHECK(config != NULL && event_config_set_max_dispatch_interval(config, &turn, -1, 0) == 0);
+    struct event_base *base = event_base_new_with_config(config);
+    event_config_free(config);
+    CHECK(base != NULL);
+    return base;
+}
+
 static int start(struct router *rt, struct err *e)
 {
     struct timeval tick = {0, TICK_MS * 1000};
     struct event *term;
 
     signal(SIGPIPE, SIG_IGN);
-    rt->base = event_base_new();
-    CHECK(rt->base != NULL);
+    rt->base = new_base();
     reset_gauges(rt);
     for (uint32_t i = 0; i < SHM_WORKERS_MAX; i++)
         link_init(rt, &rt->links[i], i);
