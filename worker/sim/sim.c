@@ -319,8 +319,9 @@ static uint32_t take_turn(struct sim *s, uint32_t i, uint64_t now_ns)
             return n;
         uint64_t due_ns = token_due_ns(s, seat);
         if (due_ns > now_ns || n == TURN_TOKENS) {
-            /* without a pace: behind everybody who is due now */
-            schedule_set(&s->schedule, i, due_ns > seat->base_ns ? due_ns : now_ns + 1);
+            if (due_ns <= now_ns && s->model->simulate_rate == 0)
+                due_ns = now_ns + 1; /* without a pace: behind everybody who is due now */
+            schedule_set(&s->schedule, i, due_ns);
             return n;
         }
         if (!reply_may_go(s->engine.reply, seat->request)) {
