@@ -21,9 +21,9 @@ def client(node, **options):
 
 
 def test_models(node):
-    c = client(node(models={"demo": {}, "org/other": {}}))
-    assert sorted(model.id for model in c.models.list()) == ["demo", "org/other"]
-    assert c.models.retrieve("org/other").id == "org/other"
+    c = client(node(models={"demo": {}, "other": {}}))
+    assert [model.id for model in c.models.list()] == ["demo", "other"]
+    assert c.models.retrieve("other").id == "other"
 
 
 def test_chat(node):
@@ -57,9 +57,9 @@ def test_chat_streamed(node):
 
 def test_chat_stream_helper(node):
     """The SDK's own accumulator of events."""
-    n = node()
+    n = node(models={"demo": {"simulate_tokens": 6}})
     with client(n) as c, c.chat.completions.stream(
-            model="demo", messages=MESSAGES, seed=5, max_tokens=6) as stream:
+            model="demo", messages=MESSAGES, seed=5) as stream:
         kinds = [event.type for event in stream]
         final = stream.get_final_completion()
     assert "content.delta" in kinds and kinds[-1] != "error"
@@ -111,7 +111,7 @@ def test_retries_a_full_queue(node):
                                                 stream=True)
         wait_for("a busy worker", lambda: n.metrics()["cortex_model_in_flight"] == 1)
         with client(n) as c, pytest.raises(openai.RateLimitError) as e:
-            c.chat.completions.create(model="demo", messages=MESSAGES)
+            c.chat.completions.create(model="demo", messages=MESSAGES, max_tokens=1)
         assert e.value.code == "rate_limit_exceeded"
 
         async def retry():
@@ -160,11 +160,33 @@ def test_survives_a_killed_worker(node):
     assert text == words.text(5, 60)
 
 
-def test_scripted_answer(node, tmp_path):
-    """A model that says exactly what a file holds, reasoning and pieces of characters included."""
+SCRIPT = [
+    {"match": "weather", "delay_ms": 20,
+     "pieces": [{"text": "Let me ", "channel": "reasoning"},
+                {"text": "see.", "channel": "reasoning", "delay_ms": 20},
+                "It is ", "☀️ a", "nd 21 °C", "."]},
+    {"pieces": ["Hello."], "finish": "length"},
+]
+
+
+def test_scripted_answers(node, tmp_path):
+    """A model that says exactly what a file holds, in exactly these pieces."""
     script = tmp_path / "script.json"
-    script.write_text(json.dumps({"pieces": ["a"]}))
+    script.write_text(json.dumps(SCRIPT))
     n = node(models={"demo": {"simulate_script": script}})
+    question = [{"role": "user", "content": "How is the weather?"}]
     with client(n) as c:
-        answer = c.chat.completions.create(model="demo", messages=MESSAGES)
-    assert answer.choices[0].message.content == "a"
+        answer = c.chat.completions.create(model="demo", messages=question)
+        chunks = list(c.chat.completions.create(model="demo", messages=question, stream=True))
+        other = c.chat.completions.create(model="demo", messages=MESSAGES)
+    message = answer.choices[0].message
+    assert message.content == "It is ☀️ and 21 °C." and answer.choices[0].finish_reason == "stop"
+    assert message.reasoning_content == "Let me see." == message.reasoning
+    assert answer.usage.completion_tokens == 6
+    assert answer.usage.completion_tokens_details.reasoning_tokens == 2
+    deltas = [c.choices[0].delta for c in chunks if c.choices]
+    assert [d.reasoning_content for d in deltas if hasattr(d, "reasoning_content")] == [
+        "Let me ", "see."]
+    assert [d.content for d in deltas if d.content] == ["It is ", "☀️ a", "nd 21 °C", "."]
+    assert (other.choices[0].message.content, other.choices[0].finish_reason) == (
+        "Hello.", "length")

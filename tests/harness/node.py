@@ -18,7 +18,9 @@ BIN_DIR = Path(os.environ.get("CORTEX_BIN_DIR", ROOT / "build" / "release" / "bi
 SLOWNESS = float(os.environ.get("CORTEX_TEST_SLOWNESS", "1"))
 REPORT = re.compile(
     r"(AddressSanitizer|LeakSanitizer|ThreadSanitizer|UndefinedBehaviorSanitizer): |runtime error: ")
-PLAIN_MODEL = {"simulate": "yes", "simulate_rate": 0, "simulate_tokens": 16}
+# The length of an answer is what the request asks for.
+PLAIN_MODEL = {"simulate": "yes", "simulate_rate": 0, "simulate_tokens": 1_000_000,
+               "limit_context": 1 << 24}
 
 
 def wait_for(what, condition, timeout=10, every=0.01):
@@ -66,6 +68,14 @@ def write_config(path, sections):
         lines += [f"{key} = {value}" for key, value in keys.items()]
         lines.append("")
     path.write_text("\n".join(lines))
+
+
+def read_json(text):
+    """One document, or one a line (cortexctl log)."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return [json.loads(line) for line in text.splitlines()]
 
 
 class Node:
@@ -309,7 +319,8 @@ class Node:
 
     def chat(self, model="demo", headers=(), prompt="hello", timeout=20, **more):
         """A chat request that is not streamed."""
-        body = {"model": model, "messages": [{"role": "user", "content": prompt}], **more}
+        body = {"model": model, "messages": [{"role": "user", "content": prompt}],
+                "max_tokens": 16, **more}
         return self.post("/v1/chat/completions", body, headers, timeout)
 
     def metrics(self):
@@ -318,6 +329,11 @@ class Node:
             response = conn.read_response()
         assert response.status == 200, response
         return prom.Metrics(response.body.decode())
+
+    def counter(self, name):
+        """A counter from shared memory, summed over models and workers."""
+        counters = self.ctl("counters", "--json")["counters"]
+        return sum(counter["value"] for counter in counters if counter["name"] == name)
 
     def remember_metrics(self):
         self.metrics_seen |= self.metrics().moved()
@@ -330,5 +346,5 @@ class Node:
             env={**self.environment(), **(env or {})})
         if check:
             assert done.returncode == 0, (arguments, done)
-            return json.loads(done.stdout) if "--json" in arguments else done.stdout
+            return read_json(done.stdout) if "--json" in arguments else done.stdout
         return done

@@ -35,8 +35,7 @@ def test_supervisor_killed(make_node):
         n.process.wait()
         wait_for("the children's end", lambda: all(gone(pid) for pid in children), 1)
     # The segment is there for those who want to know what happened.
-    status = n.ctl("status", "--json")
-    assert status, "nothing to say about a dead node"
+    assert n.ctl("status", "--json")["is_alive"] is False
     second = n.start()
     assert second.chat(seed=1, max_tokens=4).json()["choices"][0]["message"]["content"] == \
         words.text(1, 4)
@@ -57,11 +56,11 @@ def test_supervisor_killed_with_stopped_children(make_node):
 
 
 class Prober(threading.Thread):
-    """Connects again and again; a refusal is a failure, an answer has a time."""
+    """Connects again and again, and counts."""
 
     def __init__(self, node):
         super().__init__()
-        self.node, self.refused, self.answers, self.stopping = node, 0, [], False
+        self.node, self.refused, self.answers, self.stopping = node, 0, 0, False
 
     def run(self):
         while not self.stopping:
@@ -69,7 +68,7 @@ class Prober(threading.Thread):
                 with self.node.connect(timeout=5) as conn:
                     conn.send(http1.request_bytes("GET", "/health", headers={"Connection": "close"}))
                     if conn.read_response().status == 200:
-                        self.answers.append(time.monotonic())
+                        self.answers += 1
             except ConnectionRefusedError:
                 self.refused += 1
             except (OSError, http1.Closed):
@@ -91,20 +90,18 @@ def test_router_killed(node):
     backs = []
     try:
         for _ in range(5):
-            wait_for("answers", lambda: len(prober.answers) > 3)
             pid = n.router_pid()
             killed = time.monotonic()
             os.kill(pid, SIGKILL)
-            backs.append(wait_for("the next answer", lambda: next(
-                (at for at in prober.answers if at > killed and n.router_pid() not in (None, pid)),
-                None), 5) - killed)
+            wait_for("its end", lambda: gone(pid), every=0.001)
+            assert n.get("/health").status == 200  # waits in the backlog for the next router
+            backs.append(time.monotonic() - killed)
             n.wait_workers()
-            prober.answers.clear()
     finally:
         prober.stop()
     print(f"back after {[round(b, 3) for b in backs]} s")
     assert max(backs) <= 0.25 * SLOWNESS
-    assert prober.refused == 0
+    assert prober.refused == 0 and prober.answers > 0
     assert n.worker_pids() == workers
     assert n.chat(seed=2, max_tokens=4).json()["choices"][0]["message"]["content"] == \
         words.text(2, 4)

@@ -54,9 +54,9 @@ def served(tmp_path):
 def run_shell(command, port, instance):
     """A command as a reader pastes it, on this test's ports and instance."""
     command = command.replace("31313", str(port)).replace("31314", str(port + 1))
+    command = command.replace("/cortexctl status", f"/cortexctl --instance {instance} status")
     return subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True,
-                          timeout=60, env={**os.environ, "CORTEX_INSTANCE": instance,
-                                           "CORTEX_INSTANCE__NAME": instance})
+                          timeout=60)
 
 
 def test_readme_commands(served):

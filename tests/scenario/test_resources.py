@@ -136,12 +136,17 @@ def limit_fds(n):
             f"os.execv(sys.argv[1], sys.argv[1:])"]
 
 
+def test_too_few_descriptors(make_node):
+    code, log = exit_of(make_node(wrapper=limit_fds(20)))
+    assert code == 100 and "the limit is 20" in log, log
+
+
 def test_out_of_descriptors(make_node):
     """The listener pauses and goes on; nothing spins, nothing is lost."""
     n = make_node(wrapper=limit_fds(64)).start()
     router = n.router_pid()
-    assert resource.prlimit(router, resource.RLIMIT_NOFILE)[1] == 64
-    conns = [n.connect() for _ in range(100)]
+    assert resource.prlimit(router, resource.RLIMIT_NOFILE) == (64, 64)
+    conns = [n.connect() for _ in range(200)]
     try:
         wait_for("the pause", lambda: n.counter("accept_pauses") > 0)
         used = cpu_seconds(router)

@@ -1,7 +1,9 @@
 """Streams: the events, keep-alive, slow readers, disconnects."""
 import asyncio
 import json
+import os
 import time
+from signal import SIGCONT, SIGSTOP
 
 import http1
 import streams
@@ -154,7 +156,7 @@ def test_cancel_in_the_queue(node):
 def test_slow_reader_pauses_only_itself(node):
     """One client does not read: it gets what its credit allows and no more, the others everything,
     and when it reads on, the rest is there."""
-    n = node(models={"demo": {"simulate_rate": 0, "limit_context": 1 << 20}})
+    n = node(models={"demo": {"simulate_rate": 0}})
     tokens = 60_000
 
     async def run():
@@ -179,7 +181,7 @@ def test_slow_reader_pauses_only_itself(node):
 
 
 def test_reader_that_never_reads_is_cancelled(node):
-    n = node(models={"demo": {"simulate_rate": 0, "limit_context": 1 << 20}},
+    n = node(models={"demo": {"simulate_rate": 0}},
              gateway={"write_timeout_s": 1})
     conn = n.connect()
     conn.sock.setsockopt(http1.socket.SOL_SOCKET, http1.socket.SO_RCVBUF, 4096)
@@ -192,10 +194,20 @@ def test_reader_that_never_reads_is_cancelled(node):
 
 
 def test_fast_streams_fill_the_ring(node):
-    """A worker as fast as it can be, with many streams: the ring is full now and then, nothing is
-    lost and nothing comes twice."""
-    n = node(models={"demo": {"simulate_rate": 0, "limit_context": 1 << 20}})
-    found = streams.run(n.address, [streams.chat_request("demo", seed, 2000) for seed in range(40)])
+    """A worker as fast as it can be, and a router that is away for moments: the ring is full,
+    nothing is lost and nothing comes twice."""
+    n = node(supervisor={"hang_ms": 60000})
+
+    async def pause_router():
+        pid = n.router_pid()
+        for _ in range(5):
+            os.kill(pid, SIGSTOP)
+            await asyncio.sleep(0.05)
+            os.kill(pid, SIGCONT)
+            await asyncio.sleep(0.1)
+
+    found = streams.run(n.address, [streams.chat_request("demo", seed, 2000) for seed in range(40)],
+                        disturb=pause_router)
     for seed, stream in enumerate(found):
         assert stream.text() == words.text(seed, 2000)
     metrics = n.metrics()
