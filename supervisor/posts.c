@@ -82,14 +82,20 @@ static int assign(struct tree *t, uint32_t model)
     return 0;
 }
 
-/* Let n workers of the model go: old ones, or current ones, those that do not serve first. */
+/* Who goes first: those that do not run, those that do not serve yet, the others. */
+static int rank_of(const struct child *c)
+{
+    return c->state == CHILD_READY ? 2 : child_is_alive(c) ? 1 : 0;
+}
+
+/* Let n workers of the model go: old ones, or current ones. */
 static void retire(struct tree *t, uint32_t model, uint32_t n, bool want_old)
 {
-    for (int pass = 0; pass < 2 && n > 0; pass++)
+    for (int rank = 0; rank <= 2 && n > 0; rank++)
         for (uint32_t slot = SHM_WORKERS_MAX; slot-- > 0 && n > 0;) {
             struct child *c = tree_worker(t, slot);
             if (!c->is_assigned || c->model != model || !c->is_wanted || is_old(t, c) != want_old ||
-                (c->state == CHILD_READY) != (pass == 1))
+                rank_of(c) != rank)
                 continue;
             child_event(c, EV_WANT_DOWN, t->now_ns);
             n--;

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 struct change {
+    int fd;                 /* the new effective configuration, sealed */
     char restart_keys[400]; /* keys that differ and stay as they are */
     uint8_t action[CONFIG_MODELS_MAX];
 };
@@ -46,19 +47,14 @@ static void keep_restart_keys(struct config *to, const struct config *from)
     CONFIG_SUPERVISOR(KEEP_SUPERVISOR)
 }
 
-int tree_publish_config(struct tree *t, const struct config *c, struct err *e)
+int tree_write_config(const struct config *c, struct err *e)
 {
     struct buf text = {0};
 
     config_print(c, &text, false);
     int fd = fd_sealed_text("cortex-config", text.data, text.len, e);
     buf_free(&text);
-    if (fd < 0)
-        return fd;
-    if (t->config_fd >= 0)
-        close(t->config_fd);
-    t->config_fd = fd;
-    return 0;
+    return fd;
 }
 
 static int load(struct tree *t, struct config *next, struct change *change, struct err *e)
@@ -73,12 +69,15 @@ static int load(struct tree *t, struct config *next, struct change *change, stru
         keep_restart_keys(next, &t->config);
         rc = config_validate(next, e); /* kept and new keys together */
     }
+    if (rc == 0) {
+        change->fd = tree_write_config(next, e);
+        rc = change->fd < 0 ? change->fd : models_apply(t, next, change->action, e);
+    }
     if (rc == 0)
-        rc = models_apply(t, next, change->action, e);
-    if (rc == 0)
-        rc = tree_publish_config(t, next, e);
-    if (rc != 0)
-        config_free(next);
+        return 0;
+    if (change->fd >= 0)
+        close(change->fd);
+    config_free(next);
     return rc;
 }
 
@@ -106,6 +105,8 @@ static void take_effect(struct tree *t, struct config *next, const struct change
 
     config_free(&t->config);
     t->config = *next;
+    close(t->config_fd);
+    t->config_fd = change->fd;
     models_publish(t); /* before the router hears of them */
     if (child_is_alive(r))
         tree_send(t, r, &msg, &t->config_fd, 1);
@@ -121,7 +122,7 @@ static void take_effect(struct tree *t, struct config *next, const struct change
 void tree_reload(struct tree *t)
 {
     struct config next;
-    struct change change = {.restart_keys = ""};
+    struct change change = {.fd = -1};
     struct err e = {0};
 
     if (t->phase != TREE_RUNNING) {

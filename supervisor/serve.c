@@ -180,10 +180,11 @@ static int start(struct tree *t, struct err *e)
         rc = open_listeners(t, e);
     if (rc == 0)
         rc = loop_open(t, e);
-    if (rc == 0)
-        rc = tree_publish_config(t, &t->config, e);
     if (rc != 0)
         return rc;
+    t->config_fd = tree_write_config(&t->config, e);
+    if (t->config_fd < 0)
+        return t->config_fd;
     tree_init(t);
     rc = models_apply(t, &t->config, replace_none, e);
     if (rc != 0)
@@ -226,31 +227,47 @@ static struct tree *new_tree(const char *config_path)
     return t;
 }
 
+static int load(struct tree *t, struct err *e)
+{
+    int rc = config_load(&t->config, t->config_path, e);
+
+    return rc != 0 ? rc : tree_check_config(&t->config, e);
+}
+
+static int run(struct tree *t)
+{
+    const struct config_instance *c = &t->config.instance;
+    struct err e = {0};
+
+    log_init("supervisor", c->log_format, c->log_level);
+    log_info(LOG_SYSTEM, "cortex %s, instance %s, configuration %s", CORTEX_VERSION, c->name,
+             t->config_path != NULL ? t->config_path : "built in");
+    int rc = start(t, &e);
+    if (rc == 0)
+        loop_run(t);
+    else
+        log_error(LOG_SYSTEM, "%s", e.text);
+    int code = rc == 0 ? t->exit_code : exit_code_of(-rc);
+    log_info(LOG_SYSTEM, "stopped, exit code %d", code);
+    return code;
+}
+
 int serve_run(const char *config_path)
 {
     struct err e = {0};
     struct tree *t = new_tree(serve_config_path(config_path));
+    int code = EXIT_TEMPORARY;
 
     if (t == NULL) {
         fprintf(stderr, "cortex: out of memory\n");
-        return EXIT_TEMPORARY;
+        return code;
     }
-    int rc = config_load(&t->config, t->config_path, &e);
-    if (rc == 0)
-        rc = tree_check_config(&t->config, &e);
+    int rc = load(t, &e);
     if (rc == 0) {
-        log_init("supervisor", t->config.instance.log_format, t->config.instance.log_level);
-        log_info(LOG_SYSTEM, "cortex %s, instance %s, configuration %s", CORTEX_VERSION,
-                 t->config.instance.name, t->config_path != NULL ? t->config_path : "built in");
-        rc = start(t, &e);
-    }
-    int code = rc == 0 ? EXIT_OK : exit_code_of(-rc);
-    if (rc == 0) {
-        loop_run(t);
-        code = t->exit_code;
-        log_info(LOG_SYSTEM, "stopped, exit code %d", code);
+        code = run(t);
     } else {
         fprintf(stderr, "cortex: %s\n", e.text);
+        code = exit_code_of(-rc);
     }
     release(t);
     return code;

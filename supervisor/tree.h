@@ -149,8 +149,8 @@ void health_tick(struct tree *t, bool is_late);
 /* --- reload.c --- */
 
 void tree_reload(struct tree *t);
-/* Replace config_fd by the effective configuration in t->config. */
-int tree_publish_config(struct tree *t, const struct config *c, struct err *e);
+/* A sealed memfd with the effective configuration, or -errno with the sentence. */
+int tree_write_config(const struct config *c, struct err *e);
 
 /* --- loop.c --- */
 

@@ -185,6 +185,20 @@ def test_a_link_that_is_not_mapped(make_fake):
     assert "did not map the link of slot 0" in n.wait_log("class hung", timeout=13)
 
 
+def test_a_router_that_does_not_read(make_fake):
+    """Nothing waits for it: when its socket is full it is killed."""
+    n = make_fake(orders={"router": {"die": "deaf"}}, models={}).start()
+    n.order("router")
+    for _ in range(2000):
+        if "class hung" in n.log():
+            break
+        reloads = n.counter("config_reloads")
+        n.signal(SIGHUP)
+        wait_for("the reload", lambda: n.counter("config_reloads") > reloads)
+    assert "it does not read its control socket" in n.wait_log("class hung")
+    n.wait_event("ready", "router", n=2)
+
+
 def test_violation_reported_by_the_router(fake):
     n = fake(models={"demo": {"workers": 2}})
     kill(n.router_pid(), SIGUSR2)
