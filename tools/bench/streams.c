@@ -4,11 +4,14 @@
 #include "tools/bench/streams_report.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #define SPARE_FDS 64
 
@@ -44,6 +47,19 @@ static int stay_on_cpu(uint64_t cpu, struct err *e)
     return 0;
 }
 
+static int map_stamp(const char *path, struct result *r, struct err *e)
+{
+    if (path == NULL)
+        return 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    void *at = fd < 0 ? MAP_FAILED : mmap(NULL, sizeof(uint64_t), PROT_READ, MAP_SHARED, fd, 0);
+    if (at == MAP_FAILED)
+        return err_set(e, errno, "--stamp %s: %s", path, strerror(errno));
+    close(fd);
+    r->stamp_ns = at;
+    return 0;
+}
+
 static double own_cpu_s(void)
 {
     struct rusage u;
@@ -55,7 +71,7 @@ static double own_cpu_s(void)
 
 static int prepare(struct options *o, struct result *r, struct err *e)
 {
-    if (raise_limits(o, e) != 0 || stay_on_cpu(o->cpu, e) != 0)
+    if (raise_limits(o, e) != 0 || stay_on_cpu(o->cpu, e) != 0 || map_stamp(o->stamp, r, e) != 0)
         return -e->code;
     r->router_pid = proc_find_router(o->router_pid, o->supervisor_pid, e);
     return r->router_pid < 0 ? r->router_pid : 0;

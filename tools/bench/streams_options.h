@@ -28,6 +28,7 @@
     X("seconds", seconds, SECONDS, "S", 5, 0.01, 86400, "With --no-stream: how long")              \
     X("timeout", timeout_s, SECONDS, "S", 0, 0, 86400,                                             \
       "End of the run; 0 = ramp + 3 x tokens/rate + 60 s")                                         \
+    X("stamp", stamp, STRING, "FILE", NULL, 0, 0, "Time of the server's last event: see README.md")\
     X("cpu", cpu, NUMBER, "CPU", UINT64_MAX, 0, 4095, "Stay on this CPU")                          \
     X("router-pid", router_pid, NUMBER, "PID", 0, 1, 1ull << 31, "Process whose CPU and memory count") \
     X("supervisor-pid", supervisor_pid, NUMBER, "PID", 0, 1, 1ull << 31, "The cortex it is a child of") \
@@ -39,7 +40,7 @@
 struct options {
     uint64_t n_streams, n_tokens, rate, prefill_ms, seed, cpu, router_pid, supervisor_pid;
     double ramp_s, seconds, timeout_s;
-    const char *model, *prompt, *key, *finish; /* borrowed: argv */
+    const char *model, *prompt, *key, *finish, *stamp; /* borrowed: argv */
     bool is_completions, is_not_streamed, is_gaps_reported, is_json;
     struct sockaddr_in address;
 };

@@ -17,6 +17,12 @@ static double seconds_between(uint64_t from_ns, uint64_t to_ns)
     return to_ns > from_ns ? (double)(to_ns - from_ns) / 1e9 : 0;
 }
 
+/* The process was there from the beginning to the end. */
+static bool is_measured(const struct result *r)
+{
+    return r->router_pid != 0 && r->baseline.rss_kib > 0 && r->end.rss_kib > 0;
+}
+
 static struct figures derive(const struct options *o, const struct result *r)
 {
     struct figures f = {.elapsed_s = seconds_between(r->begun_ns, r->ended_ns)};
@@ -27,11 +33,11 @@ static struct figures derive(const struct options *o, const struct result *r)
         f.plateau_s = seconds_between(r->plateau_begin.at_ns, r->plateau_end.at_ns);
         f.plateau_tokens_per_s = (double)r->plateau_tokens / f.plateau_s;
     }
-    if (r->router_pid == 0)
+    if (!is_measured(r))
         return f;
     f.router_cpu_s = (double)(r->end.cpu_ms - r->baseline.cpu_ms) / 1e3;
     f.router_cpu_share = f.router_cpu_s / f.elapsed_s;
-    if (f.plateau_s > 0)
+    if (f.plateau_s > 0 && r->plateau_end.rss_kib > 0)
         f.plateau_cpu_share =
             (double)(r->plateau_end.cpu_ms - r->plateau_begin.cpu_ms) / 1e3 / f.plateau_s;
     if (r->rss_kib_max > r->baseline.rss_kib)
@@ -54,8 +60,9 @@ static void print_faults(const struct result *r)
 
 static void print_router(const struct result *r, const struct figures *f)
 {
-    if (r->router_pid == 0) {
-        printf("router: not measured (give --router-pid or --supervisor-pid)\n");
+    if (!is_measured(r)) {
+        printf(r->router_pid == 0 ? "router: not measured (give --router-pid or --supervisor-pid)\n"
+                                  : "router: not measured (it ended during the run)\n");
         return;
     }
     printf("router (process %d)\n", r->router_pid);
@@ -123,7 +130,7 @@ void report_json(const struct options *o, const struct result *r)
     DISTS(X)
 #undef X
     printf("},\"router\":");
-    if (r->router_pid == 0)
+    if (!is_measured(r))
         printf("null");
     else
         printf(

@@ -5,6 +5,7 @@
 #include "tools/bench/streams_http.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -109,6 +110,9 @@ static void note_byte(struct run *run, struct stream *s, uint64_t now_ns)
 static void note_token(struct run *run, struct stream *s, uint32_t i, uint64_t now_ns)
 {
     run->r->n_tokens++;
+    if (run->r->stamp_ns != NULL)
+        dist_add(&run->r->one_way,
+                 now_ns - atomic_load_explicit(run->r->stamp_ns, memory_order_relaxed));
     if (s->offset_us != NULL)
         s->offset_us[i] = (uint32_t)((now_ns - s->sent_ns) / NS_PER_US);
     if (i == 0) {

@@ -12,6 +12,7 @@
     X(connect, "connect", "connection made") \
     X(first_byte, "first_byte", "request sent to first byte of the answer") \
     X(first_token, "first_token", "request sent to first token") \
+    X(one_way, "one_way", "event of --stamp to its arrival here") \
     X(token_gap, "token_gap", "between two tokens of a stream") \
     X(added, "added_latency", "token after its time: request sent + prefill + i/rate") \
     X(jitter, "jitter", "the same against the stream's own best token") \
@@ -29,7 +30,8 @@ struct result {
     uint64_t plateau_tokens;
     uint64_t rss_kib_max;
     double own_cpu_s;
-    int router_pid; /* 0: not measured */
+    const _Atomic uint64_t *stamp_ns; /* borrowed: when the server's last event was; or NULL */
+    int router_pid;                   /* 0: not measured */
 #define X(member, name, meaning) struct dist member;
     DISTS(X)
 #undef X
