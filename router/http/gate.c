@@ -177,13 +177,14 @@ static bool is_dot_segment(const char *segment, size_t len)
 
 /* One percent escape at s, of which n bytes belong to the path. The byte, or -1 when it is not one
  * or hides what would be read differently after decoding. */
-static int decode_escape(const char *s, size_t n)
+static int decode_escape(const char *s, size_t n, bool may_be_slash)
 {
     int high = n >= 3 ? hex_value(s[1]) : -1;
     int low = n >= 3 ? hex_value(s[2]) : -1;
     int byte = high * 16 + low;
 
-    if (high < 0 || low < 0 || byte < 0x20 || byte == 0x7f || byte == '/' || byte == '\\')
+    if (high < 0 || low < 0 || byte < 0x20 || byte == 0x7f || byte == '\\' ||
+        (byte == '/' && !may_be_slash))
         return -1;
     return byte;
 }
@@ -197,12 +198,15 @@ static enum gate_result check_path(struct check *c, const char *raw, size_t n)
     for (size_t i = 0; i < n; i++) {
         char ch = raw[i];
         if (ch == '%') {
-            int byte = decode_escape(raw + i, n - i);
+            bool is_id = n > sizeof GATE_ID_PREFIX - 1 && i >= sizeof GATE_ID_PREFIX - 1 &&
+                         memcmp(raw, GATE_ID_PREFIX, sizeof GATE_ID_PREFIX - 1) == 0;
+            int byte = decode_escape(raw + i, n - i, is_id);
             if (byte < 0)
                 return refuse(c->why, 400, "forbidden percent escape in the path");
             ch = (char)byte;
             i += 2;
-        } else if (ch == '/') {
+        }
+        if (ch == '/') {
             if (is_dot_segment(path + segment, out - segment))
                 return refuse(c->why, 400, "dot segment in the path");
             segment = out + 1;

@@ -4,8 +4,9 @@
  *
  * Rules (tests/unit/gate_test.c has a row for each):
  *  G1 request line METHOD SP target SP HTTP/1.[01], at most 8 KiB, known methods; target in
- *     origin-form, bytes 0x21-0x7E, no '#' and no '\', percent-decoded once, no %00 %2f %5c, no
- *     "." or ".." segments; absolute-form only when its authority is one of ours; OPTIONS *
+ *     origin-form, bytes 0x21-0x7E, no '#' and no '\', percent-decoded once, no %00 %2f %5c
+ *     (but %2f in a model's id, behind GATE_ID_PREFIX, where SDKs escape the slash of org/name),
+ *     no "." or ".." segments; absolute-form only when its authority is one of ours; OPTIONS *
  *  G2 field names are tokens; no obs-fold, no space before ':'; CRLF only; no NUL or control bytes
  *     in values; at most 64 fields, 16 KiB each, 32 KiB together (431)
  *  G3 exactly one Host in HTTP/1.1 (at most one in 1.0), and it is one of ours (421)
@@ -25,6 +26,7 @@
 #define GATE_FIELD_MAX        16384
 #define GATE_FIELDS_MAX       64
 #define GATE_HEAD_MAX         32768
+#define GATE_ID_PREFIX        "/v1/models/"
 
 #define GATE_METHODS(X)                                                                            \
     X(METHOD_GET, "GET") X(METHOD_HEAD, "HEAD") X(METHOD_POST, "POST") X(METHOD_PUT, "PUT")        \
