@@ -165,6 +165,19 @@ def test_children_that_do_not_stop_are_killed(fake):
     assert len([t for t in n.texts() if "still there 300 ms after" in t]) == 2
 
 
+def test_nobody_connects_to_a_node_without_a_router(fake):
+    """While the last workers end a connection is refused at once instead of waiting for nobody."""
+    n = fake(orders={"worker": {"ignore_stop": 1}}, supervisor={"stop_timeout_ms": 5000})
+    n.signal(SIGTERM)
+    wait_for("the router's end", lambda: n.router_pid() is None)
+    for port in (n.port, n.metrics_port):
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port), timeout=5)
+    assert n.process.poll() is None
+    n.signal(SIGTERM)
+    assert n.wait_exit() == 0
+
+
 def test_the_router_dies_while_it_drains(fake):
     n = fake(orders={"router": {"drain": "wait"}}, supervisor={"drain_timeout_s": 600})
     n.signal(SIGTERM)
