@@ -30,7 +30,9 @@
     X(EXIT_CLASS_FAULT, "fault")         /* a signal of its own making, 70, any other code */      \
     X(EXIT_CLASS_KILLED, "killed")       /* SIGKILL or SIGTERM that we did not send */             \
     X(EXIT_CLASS_HUNG, "hung")           /* we killed it: no progress */                           \
-    X(EXIT_CLASS_VIOLATION, "violation") /* we killed it: it broke the protocol */
+    X(EXIT_CLASS_VIOLATION, "violation") /* we killed it: it broke the protocol */                 \
+    X(EXIT_CLASS_STOPPED, "stopped")     /* we killed it: no progress, because a signal had        \
+                                            stopped it */
 
 #define MODEL_STATES(X)                                                                            \
     X(MODEL_ABSENT, "absent") X(MODEL_LOADING, "loading") X(MODEL_READY, "ready")                  \

@@ -57,7 +57,7 @@ struct backoff_plan backoff_after(struct backoff *b, const struct backoff_rules 
         return plan;
     if (exit_class == EXIT_CLASS_PERMANENT && rules->fault_budget != 0)
         return (struct backoff_plan){CHILD_FAILED, 0};
-    if (exit_class == EXIT_CLASS_KILLED) {
+    if (exit_class == EXIT_CLASS_KILLED || exit_class == EXIT_CLASS_STOPPED) {
         if (!was_ready)
             plan.delay_ns = delay_next(&b->early_kills, rules, random);
         return plan;

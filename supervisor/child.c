@@ -57,7 +57,7 @@ static enum child_state start(struct child *c)
     struct err e = {0};
 
     c->is_asked = c->is_killed = c->is_quarantined = c->is_deaf = false;
-    c->has_hello = c->is_proved = c->is_on_trial = false;
+    c->has_hello = c->is_proved = c->is_on_trial = c->is_stopped = false;
     c->killed_as = EXIT_CLASS_NONE;
     c->why[0] = '\0';
     c->ready_ns = c->control_lost_ns = c->next_start_ns = 0;
@@ -92,7 +92,7 @@ static enum child_state kill_as(struct child *c, enum exit_class exit_class)
 static enum child_state kill_hung(struct child *c)
 {
     counter_add(&c->counters->child_hangs, 1);
-    return kill_as(c, EXIT_CLASS_HUNG);
+    return kill_as(c, c->is_stopped ? EXIT_CLASS_STOPPED : EXIT_CLASS_HUNG);
 }
 
 static enum child_state kill_violator(struct child *c)

@@ -98,6 +98,7 @@ struct child {
     int wait_status;
     bool has_hello;
     bool is_proved;
+    bool is_stopped;     /* by a signal, when it showed no progress */
     bool is_on_trial;    /* the router runs suspects there: a fault is theirs */
     bool is_asked;       /* told to stop */
     bool is_killed;      /* SIGKILL sent */

@@ -3,6 +3,11 @@
 #include "base/clock.h"
 #include "supervisor/tree.h"
 
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
 /* How long a child may go without progress now; 0 = it is not watched. */
 static uint64_t patience_ns(const struct tree *t, const struct child *c)
 {
@@ -25,6 +30,21 @@ static uint64_t patience_ns(const struct tree *t, const struct child *c)
     return 0;
 }
 
+/* The kernel's word: stopped by a signal (or a debugger), so not by what it was doing. */
+static bool is_stopped(pid_t pid)
+{
+    char path[32], text[128] = "";
+
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    ssize_t n = read(fd, text, sizeof text - 1);
+    close(fd);
+    const char *end = n > 0 ? strrchr(text, ')') : NULL; /* "pid (name) state …" */
+    return end != NULL && (end[2] == 'T' || end[2] == 't');
+}
+
 /* Ticks are periodic, so a limit of 10 ticks is seen after 10 of them, give or take their jitter.
  */
 static void check_progress(struct tree *t, struct child *c)
@@ -40,8 +60,10 @@ static void check_progress(struct tree *t, struct child *c)
     if (limit_ns == 0 || t->now_ns - c->beat_ns + TREE_TICK_NS / 4 < limit_ns)
         return;
     uint32_t phase = atomic_load_explicit(&t->node->beat[c->process].phase, memory_order_relaxed);
-    child_accuse(c, EV_HANG, t->now_ns, "no progress for %.2f s in phase %s",
-                 (double)(t->now_ns - c->beat_ns) / (double)NS_PER_S, worker_phase_name(phase));
+    c->is_stopped = is_stopped(c->pid);
+    child_accuse(c, EV_HANG, t->now_ns, "no progress for %.2f s in phase %s%s",
+                 (double)(t->now_ns - c->beat_ns) / (double)NS_PER_S, worker_phase_name(phase),
+                 c->is_stopped ? ": stopped by a signal" : "");
 }
 
 void health_tick(struct tree *t, bool is_late)

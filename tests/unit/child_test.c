@@ -456,6 +456,20 @@ static void faults_open_the_circuit_and_a_canary_closes_it(void **state)
     assert_int_equal(c.state, CHILD_BACKOFF);
 }
 
+/* Somebody's SIGSTOP is no fault. */
+static void stopped_is_not_hung(void **state)
+{
+    (void)state;
+    struct child c = child_at(AT_READY);
+
+    c.is_stopped = true;
+    event(&c, EV_HANG);
+    exits(&c, SIGKILL);
+    assert_int_equal(c.last.exit_class, EXIT_CLASS_STOPPED);
+    assert_int_equal(c.backoff.faults, 0);
+    assert_int_equal(child_due_ns(&c), c.now_ns);
+}
+
 /* The router runs suspects there: what they do is not the worker's doing. */
 static void faults_on_trial_are_not_counted(void **state)
 {
@@ -568,6 +582,7 @@ int main(void)
         cmocka_unit_test(one_that_cannot_be_ended_is_quarantined),
         cmocka_unit_test(faults_open_the_circuit_and_a_canary_closes_it),
         cmocka_unit_test(faults_on_trial_are_not_counted),
+        cmocka_unit_test(stopped_is_not_hung),
         cmocka_unit_test(kills_from_outside_never_open_it),
         cmocka_unit_test(proved_and_ready_long_enough_clears_the_wait),
         cmocka_unit_test(ticks_forgive),
