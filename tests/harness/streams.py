@@ -103,24 +103,21 @@ class Stream(asyncio.Protocol):
         out = re.sub(rb'"created":\d+', b'"created":0', out)
         return re.sub(rb'"timing":\{[^}]*\}', b'"timing":{}', out)
 
+    def choices(self):
+        """Every choice of every event; the stream must have ended well."""
+        *events, last = self.events()
+        assert last.data == b"[DONE]", f"the last event is {last.data!r}"
+        return [choice for event in events for choice in event.json()["choices"]]
+
     def text(self):
         """Content of the answer, chat or completion."""
-        out = ""
-        for event in self.events():
-            if event.data != b"[DONE]":
-                for choice in event.json()["choices"]:
-                    out += choice.get("text") or (choice.get("delta") or {}).get("content") or ""
-        return out
+        return "".join(choice["text"] if "text" in choice else choice["delta"].get("content", "")
+                       for choice in self.choices())
 
     def finish_reason(self):
-        reasons = [choice["finish_reason"] for event in self.events() if event.data != b"[DONE]"
-                   for choice in event.json()["choices"] if choice["finish_reason"]]
-        return reasons[0] if len(reasons) == 1 else reasons
-
-    def usage(self):
-        found = [event.json()["usage"] for event in self.events()
-                 if event.data != b"[DONE]" and event.json().get("usage")]
-        return found[-1] if found else None
+        reasons = [c["finish_reason"] for c in self.choices() if c["finish_reason"]]
+        assert len(reasons) == 1, reasons
+        return reasons[0]
 
     def error(self):
         """The error event of a stream that failed after its first byte, or None."""
