@@ -184,7 +184,7 @@ enum json_type json_type_of(const struct json_object *o)
     case json_type_object:
         return JSON_OBJECT;
     }
-    CHECK(false && "a type json-c does not list");
+    CHECK_UNREACHABLE("a type json-c does not list");
 }
 
 struct json_object *json_get(const struct json_object *o, const char *key)
