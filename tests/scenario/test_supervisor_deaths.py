@@ -329,9 +329,11 @@ def test_a_late_supervisor_kills_nobody(fake):
     """The whole machine stood still: after its own absence it gives everybody a fresh period."""
     n = fake(models={"demo": {"workers": 2}})
     children = [n.router_pid(), *n.worker_pids().values()]
-    for pid in [n.process.pid, *children]:
+    for pid in children:
         kill(pid, SIGSTOP)
     at = now()
+    wait_for("ticks that saw their last progress", lambda: now() - at > 0.3)
+    kill(n.process.pid, SIGSTOP)
     wait_for("two seconds", lambda: now() - at > 2)
     kill(n.process.pid, SIGCONT)
     wait_for("the late tick", lambda: n.counter("late_ticks") == 1)
