@@ -84,6 +84,15 @@ static void handle_control(struct actor *a)
         torture_fail("control: %s", e.text);
 }
 
+/* Shift this side against the other, so that publishing meets going to sleep within nanoseconds. */
+static void spin(struct actor *a)
+{
+    if (a->spin == 0)
+        return;
+    for (uint64_t n = torture_random(&a->chance) % a->spin; n > 0; n--)
+        atomic_signal_fence(memory_order_seq_cst);
+}
+
 /* ---- records ---- */
 
 static bool take_records(struct actor *a)
@@ -128,6 +137,7 @@ static bool send_records(struct actor *a, bool *is_blocked)
         else
             *is_blocked = true;
     }
+    spin(a);
     ring_publish(&a->ring);
     return a->ring.tail != tail;
 }
@@ -171,6 +181,7 @@ static void turn(struct actor *a)
     if (has_taken || has_sent)
         return;
     uint32_t bits = RING_ASLEEP_DATA | (is_blocked ? RING_ASLEEP_SPACE : 0);
+    spin(a);
     if (ring_sleep(&a->ring, bits))
         sleep_until_woken(a, bits);
     if (a->is_up)
