@@ -40,6 +40,7 @@
 
 #include <stdatomic.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #define RING_LINE        128
 #define RING_MAGIC       0x676e6972u
@@ -124,6 +125,9 @@ uint32_t ring_room(struct ring *r);
  * the last fragment is in, else 0. Nothing is visible to the peer before ring_publish. */
 int ring_send(struct ring *r, enum ring_type type, uint64_t request, const void *data, size_t len,
               size_t *done);
+/* The same for a record that lies in n pieces. */
+int ring_send_parts(struct ring *r, enum ring_type type, uint64_t request,
+                    const struct iovec *part, int n, size_t *done);
 
 /* ring_send for a record that must go whole or not at all: 0, or -EAGAIN when it does not fit now.
  * It must fit into an empty ring. */
