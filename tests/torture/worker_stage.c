@@ -63,7 +63,7 @@ static void become_worker(const struct stage *s, int control, int config)
         if (dup2(fds[i], CHILD_FD_CONTROL + i) < 0)
             _exit(99);
     close_range(CHILD_FD_CONFIG + 1, ~0u, 0);
-    execl(WORKER_BINARY, WORKER_BINARY, "--slot", "3", "--model", "0", "--epoch", epoch,
+    execl(WORKER_BINARY, WORKER_BINARY, "--slot", "3", "--model", "5", "--epoch", epoch,
           "--simulate", (char *)NULL);
     _exit(99);
 }
@@ -78,6 +78,8 @@ void stage_spawn(struct stage *s)
     s->process.spawns++;
     s->process.epoch = s->epoch;
     seqlock_publish(&s->node->process[SHM_PROC_WORKER(3)], &s->process);
+    /* Its number there is not its place in the configuration: the name joins the two. */
+    seqlock_publish(&s->node->model[5], &(struct model_record){.name = "sim/stage"});
     memset(&s->node->panic[SHM_PROC_WORKER(3)], 0, sizeof s->node->panic[0]);
     int config = fd_sealed_text("config", s->config, strlen(s->config), &e);
     assert_true(config >= 0);
