@@ -289,9 +289,8 @@ static void wake_peer(struct ring *r, uint32_t bit)
     uint32_t asleep = atomic_load_explicit(&r->peer->asleep, memory_order_seq_cst);
 
     if ((asleep & bit) && r->wake_peer_fd >= 0) {
-        uint64_t one = 1;
-        ssize_t n = write(r->wake_peer_fd, &one, sizeof one);
-        (void)n; /* EAGAIN: the counter is full, so the peer is being woken already */
+        ssize_t n = write(r->wake_peer_fd, "", 1);
+        (void)n; /* EAGAIN: the pipe is full, so the peer is being woken already */
     }
 }
 
@@ -362,11 +361,11 @@ int ring_sleep(struct ring *r, uint32_t bits)
 
 void ring_awake(struct ring *r)
 {
-    uint64_t count;
+    char wakes[256]; /* a peer that writes more than it should is read again */
 
     atomic_store_explicit(&r->own->asleep, 0, memory_order_relaxed);
     if (r->wake_fd >= 0) {
-        ssize_t n = read(r->wake_fd, &count, sizeof count);
+        ssize_t n = read(r->wake_fd, wakes, sizeof wakes);
         (void)n; /* EAGAIN: woken by something else */
     }
 }

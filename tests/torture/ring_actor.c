@@ -260,10 +260,14 @@ bool link_make(struct child *router, struct child *worker, uint64_t epoch, uint3
         torture_fail("%s", e.text);
     msg.type = CONTROL_LINK_READ;
     is_made = is_made &&
-              control_send(router->sock, &msg, (int[]){l.memory[W2R], l.router_wake, l.worker_wake},
+              control_send(router->sock, &msg, (int[]){l.memory[W2R], l.router_wake[0], l.worker_wake[1]},
                            3) == 0 &&
-              control_send(worker->sock, &msg, (int[]){l.memory[R2W], l.worker_wake, l.router_wake},
+              control_send(worker->sock, &msg, (int[]){l.memory[R2W], l.worker_wake[0], l.router_wake[1]},
                            3) == 0;
-    link_fds_close(&l);
+    /* Ends of the wake-up pipes stay open until the next link, as the supervisor keeps them. */
+    static struct link_fds kept = LINK_FDS_NONE;
+    link_fds_close_memory(&l);
+    link_fds_close(&kept);
+    kept = l;
     return is_made;
 }

@@ -1,4 +1,4 @@
-/* Rings between real processes, over the memfds, seals and eventfds of production.
+/* Rings between real processes, over the memfds, seals and pipes of production.
  *
  * carry     records of all lengths both ways through rings of all sizes; no wake-up is lost
  * kill      kill -9 (some after a SIGSTOP) of either side at random moments, also while a link is

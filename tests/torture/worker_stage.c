@@ -146,10 +146,10 @@ void stage_link(struct stage *s)
     assert_int_equal(ring_map_own(&s->ring, s->fds.memory[R2W], R2W, s->epoch, &e), 0);
     assert_int_equal(link_fds_seal(&s->fds, &e), 0);
     assert_int_equal(ring_map_peer(&s->ring, s->fds.memory[W2R], &e), 0);
-    s->ring.wake_fd = dup(s->fds.router_wake);
-    s->ring.wake_peer_fd = dup(s->fds.worker_wake);
+    s->ring.wake_fd = dup(s->fds.router_wake[0]);
+    s->ring.wake_peer_fd = dup(s->fds.worker_wake[1]);
     msg.type = CONTROL_LINK_READ;
-    int fds[3] = {s->fds.memory[R2W], s->fds.worker_wake, s->fds.router_wake};
+    int fds[3] = {s->fds.memory[R2W], s->fds.worker_wake[0], s->fds.router_wake[1]};
     assert_int_equal(control_send(s->control, &msg, fds, 3), 0);
     s->assembler = (struct ring_assembler){.len_max = W2R_RECORD_MAX};
 }
