@@ -50,7 +50,7 @@
     X(hosts, STR, "", 0, 0, "", LIVE, "Further names accepted in Host, separated by spaces; * = any")\
     X(tls_cert, STR, "", 0, 0, "", LIVE, "PEM certificate chain; with tls_key the client API is TLS")\
     X(tls_key, STR, "", 0, 0, "", LIVE, "PEM private key")                                         \
-    X(body_max_mb, INT, "64", 1, 1024, "MiB", LIVE, "Largest request body")                        \
+    X(body_max_mb, INT, "64", 1, 190, "MiB", LIVE, "Largest request body")                        \
     X(max_connections, INT, "16384", 1, 1000000, "", LIVE, "Client connections at once")           \
     X(connections_per_address, INT, "256", 1, 1000000, "", LIVE,                                   \
       "Connections of one remote address at once; loopback is not limited")                        \

@@ -14,21 +14,22 @@
 #include <unistd.h>
 
 
-static void send_or_log(const struct control_msg *msg)
+static int send_or_log(const struct control_msg *msg)
 {
     int rc = control_send(CHILD_FD_CONTROL, msg, NULL, 0);
 
     if (rc != 0)
         log_error(LOG_SYSTEM, "tell the supervisor %s: %s", control_type_name(msg->type),
                   strerror(-rc));
+    return rc;
 }
 
-void control_report_violation(struct link *l, const char *text)
+int control_report_violation(struct link *l, const char *text)
 {
     struct control_msg msg = {.type = CONTROL_VIOLATION, .slot = l->slot, .epoch = l->epoch};
 
     snprintf(msg.text, sizeof msg.text, "%s", text);
-    send_or_log(&msg);
+    return send_or_log(&msg);
 }
 
 void control_report_proved(struct link *l)
@@ -52,10 +53,10 @@ void control_report_link_drained(struct link *l)
 
 void control_check_drained(struct router *rt)
 {
-    if (!rt->is_draining || rt->said_drained || request_pool_open(&rt->requests) > 0)
+    if (!rt->is_draining || rt->said_drained || request_pool_open(&rt->requests) > 0 ||
+        http_server_is_busy(&rt->client))
         return;
-    rt->said_drained = true;
-    send_or_log(&(struct control_msg){.type = CONTROL_DRAINED});
+    rt->said_drained = send_or_log(&(struct control_msg){.type = CONTROL_DRAINED}) == 0;
 }
 
 void router_configure(struct router *rt)
@@ -87,6 +88,7 @@ static void take_config(struct router *rt, int fd)
         rt->client.config = rt->metrics.config = &rt->config;
         return;
     }
+    http_server_rekey(&rt->client, &old, &rt->config);
     config_free(&old);
     router_configure(rt);
     models_refresh(rt);

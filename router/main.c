@@ -78,6 +78,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
         for (int i = 0; i < SHM_WORKERS_MAX; i++)
             link_sweep(&rt->links[i]);
         dispatch_sweep(rt, now_ns);
+        control_check_drained(rt);
         http_server_flush(&rt->client);
     }
 }

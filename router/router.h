@@ -37,10 +37,11 @@ struct router {
 /* control.c: the supervisor's socket. */
 void router_configure(struct router *rt); /* timeouts, from a new configuration */
 void control_start(struct router *rt);
-void control_report_violation(struct link *l, const char *text);
+/* 0, or -errno: the caller tries again. */
+int control_report_violation(struct link *l, const char *text);
 void control_report_proved(struct link *l);
 void control_report_trial(struct link *l);
 void control_report_link_drained(struct link *l);
-void control_check_drained(struct router *rt);
+void control_check_drained(struct router *rt); /* says DRAINED, once, when that is so */
 
 #endif

@@ -9,7 +9,7 @@ bool auth_authorize(struct exchange *x, const char *credential, size_t len)
     const struct config *c = x->server->config;
     uint8_t digest[32], known[32];
 
-    x->key = -1;
+    x->key = KEY_NONE;
     if (c->n_keys == 0)
         return true;
     if (credential == NULL)
@@ -23,7 +23,9 @@ bool auth_authorize(struct exchange *x, const char *credential, size_t len)
 
 bool auth_may_use(const struct exchange *x, const char *model)
 {
-    if (x->key < 0)
+    if (x->key == KEY_REVOKED)
+        return false;
+    if (x->key == KEY_NONE)
         return true;
     const char *list = x->server->config->keys[x->key].models;
     size_t model_len = strlen(model);

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/names.h"
+#include "router/api/auth.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -92,9 +93,11 @@ void error_unknown_model(struct exchange *x, const char *name)
     char text[400];
 
     for (size_t i = 0; i < c->n_models; i++)
-        names[n++] = c->models[i].id;
+        if (auth_may_use(x, c->models[i].id))
+            names[n++] = c->models[i].id;
     for (size_t i = 0; i < c->n_aliases; i++)
-        names[n++] = c->aliases[i].id;
+        if (auth_may_use(x, c->aliases[i].id) || auth_may_use(x, c->aliases[i].model))
+            names[n++] = c->aliases[i].id;
     const char *nearest = names_nearest(name, names, n);
     if (nearest != NULL)
         snprintf(text, sizeof text, "model \"%.128s\" is not known here; did you mean \"%s\"?",

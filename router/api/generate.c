@@ -12,6 +12,8 @@
 #include <string.h>
 
 #define ENCODE_SLICE (256u << 10) /* bytes of the canonical request written in one turn */
+/* What a SUBMIT has room for beside head and journal. */
+#define CANONICAL_MAX (SUBMIT_MAX - (64u << 20))
 #define LEADING_MESSAGES 2        /* they name the conversation when no header does */
 
 static struct router *router_of(const struct exchange *x)
@@ -226,16 +228,17 @@ static uint64_t hash_text(uint64_t h, const struct json_object *v)
 }
 
 /* The conversation: the client's header, else its leading messages, which later turns repeat. */
-static uint64_t find_session(const struct exchange *x, const struct json_object *body)
+static uint64_t find_session(const struct exchange *x, const struct json_object *body,
+                             enum dialect dialect)
 {
-    const struct json_object *messages = json_get(body, "messages");
     uint64_t h = (uint64_t)x->key;
 
     if (x->session != 0)
         return x->session;
-    if (messages == NULL)
+    if (dialect == DIALECT_COMPLETION)
         return hash_text(h, json_get(body, "prompt")) | 1;
-    for (size_t i = 0; i < json_length(messages) && i < LEADING_MESSAGES; i++)
+    const struct json_object *messages = json_get(body, "messages"); /* an array: params_read */
+    for (size_t i = 0; messages != NULL && i < json_length(messages) && i < LEADING_MESSAGES; i++)
         h = hash_text(h, json_get(json_at(messages, i), "content"));
     return h | 1;
 }
@@ -295,6 +298,8 @@ static int prepare(struct generation *g, struct param_error *e)
     if (json_writer_step(g->writer, json, ENCODE_SLICE) == 0)
         return 0;
     params_write(&g->params, g->body, g->form->dialect, json);
+    if (json->len > CANONICAL_MAX)
+        return param_refuse(e, ERROR_BODY_TOO_LARGE, NULL, "the request is too large for a worker");
     return 1;
 }
 
@@ -360,7 +365,7 @@ static void fill_request(struct generation *g)
     r->dialect = g->form->dialect;
     r->is_stream = g->params.is_stream;
     r->seed = g->params.has_seed ? g->params.seed : hash_random64();
-    r->session = find_session(g->x, g->body);
+    r->session = find_session(g->x, g->body, r->dialect);
 }
 
 enum handler_result generate(struct exchange *x, const struct form *form)

@@ -114,6 +114,8 @@ static int check_type(const struct param *p, const struct json_object *v, struct
         return check_length(p, json_length(v), "elements", e);
     case PARAM_STOP:
         return check_stop(p, v, e);
+    case PARAM_CHOICE:
+    case PARAM_COUNT:
     case PARAM_ANY:
         break;
     }
@@ -133,19 +135,28 @@ static bool is_string(const struct json_object *v, const char *text)
 /* Does a DEFAULT parameter ask for nothing beyond its default? */
 static bool is_default(const struct param *p, const struct json_object *v)
 {
-    switch (json_type_of(v)) {
-    case JSON_NULL:
-        return true;
-    case JSON_BOOL:
-        return !json_bool(v);
-    case JSON_NUMBER:
-        return json_number(v) >= p->least && json_number(v) <= p->most;
-    case JSON_STRING: /* suffix "", tool_choice */
-        return is_string(v, "") || is_string(v, "none") || is_string(v, "auto");
-    case JSON_ARRAY:
-        return json_length(v) == 0;
-    case JSON_OBJECT: /* response_format */
-        return is_string(json_get(v, "type"), "text");
+    enum json_type found = json_type_of(v);
+
+    switch (p->type) {
+    case PARAM_NUMBER:
+    case PARAM_INTEGER:
+        return found == JSON_NUMBER && json_number(v) >= p->least && json_number(v) <= p->most;
+    case PARAM_BOOL:
+        return found == JSON_BOOL && !json_bool(v);
+    case PARAM_STRING:
+        return is_string(v, "");
+    case PARAM_ARRAY:
+        return found == JSON_ARRAY && json_length(v) == 0;
+    case PARAM_OBJECT: /* response_format */
+        return found == JSON_OBJECT && is_string(json_get(v, "type"), "text");
+    case PARAM_CHOICE:
+        return is_string(v, "none") || is_string(v, "auto");
+    case PARAM_COUNT:
+        return (found == JSON_BOOL && !json_bool(v)) ||
+               (found == JSON_NUMBER && json_number(v) == 0);
+    case PARAM_STOP:
+    case PARAM_ANY:
+        break;
     }
     return false;
 }
@@ -160,23 +171,30 @@ static int check_param(const struct param *p, const struct json_object *v, struc
                         "%s: this value is not supported by this version", p->name);
 }
 
-static void read_values(struct params *p, const struct json_object *body)
+/* Only what the dialect has: a field of another one is unknown here, and unchecked. */
+static int read_values(struct params *p, const struct json_object *body, enum dialect dialect,
+                       struct param_error *e)
 {
     const struct json_object *v;
     size_t len;
 
-    const char *model = json_string(json_get(body, "model"), &len);
+    if ((v = json_get(body, "model")) == NULL)
+        return param_refuse(e, ERROR_INVALID_BODY, "model", "model: missing");
+    const char *model = json_string(v, &len);
     memcpy(p->model, model, len);
+    if (strlen(p->model) != len)
+        return param_refuse(e, ERROR_INVALID_BODY, "model", "model: holds a NUL character");
     if ((v = json_get(body, "stream")) != NULL)
         p->is_stream = json_bool(v);
     if ((v = json_get(body, "max_tokens")) != NULL)
         p->max_tokens = json_integer(v);
-    if ((v = json_get(body, "max_completion_tokens")) != NULL)
+    if (dialect == DIALECT_CHAT && (v = json_get(body, "max_completion_tokens")) != NULL)
         p->max_tokens = json_integer(v);
     if ((v = json_get(body, "seed")) != NULL) {
         p->has_seed = true;
         p->seed = (uint64_t)json_integer(v);
     }
+    return 0;
 }
 
 int params_read(struct params *p, const struct json_object *body, enum dialect dialect,
@@ -195,12 +213,7 @@ int params_read(struct params *p, const struct json_object *body, enum dialect d
         if (rc != 0)
             return rc;
     }
-    if (json_get(body, "model") == NULL)
-        return param_refuse(e, ERROR_INVALID_BODY, "model", "model: missing");
-    read_values(p, body);
-    if (strlen(p->model) == 0)
-        return param_refuse(e, ERROR_INVALID_BODY, "model", "model: holds a NUL character");
-    return 0;
+    return read_values(p, body, dialect, e);
 }
 
 static void write_stop(const struct json_object *stop, struct buf *out)

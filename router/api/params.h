@@ -15,7 +15,8 @@
 #define IN_BOTH       (IN_CHAT | IN_COMPLETION)
 
 /* X(name, type, least, most, dialects, use)
- * type: NUMBER INTEGER BOOL STRING OBJECT ARRAY, STOP = string or array of strings, ANY.
+ * type: NUMBER INTEGER BOOL STRING OBJECT ARRAY, STOP = string or array of strings, CHOICE = a word
+ * or an object, COUNT = false, true or a number, ANY.
  * use:  OWN      the dialect's own code reads it
  *       FORWARD  goes to the worker in "sampling"
  *       DEFAULT  only its default value is supported: refused with any other */
@@ -41,17 +42,17 @@
     X(chat_template_kwargs, OBJECT, 0, 0, IN_CHAT, FORWARD)                                        \
     X(n, INTEGER, 1, 1, IN_BOTH, DEFAULT)                                                          \
     X(best_of, INTEGER, 1, 1, IN_COMPLETION, DEFAULT)                                              \
-    X(logprobs, ANY, 0, 0, IN_BOTH, DEFAULT)                                                       \
+    X(logprobs, COUNT, 0, 0, IN_BOTH, DEFAULT)                                                     \
     X(top_logprobs, INTEGER, 0, 0, IN_CHAT, DEFAULT)                                               \
     X(echo, BOOL, 0, 0, IN_COMPLETION, DEFAULT)                                                    \
     X(suffix, STRING, 0, 0, IN_COMPLETION, DEFAULT)                                                \
     X(tools, ARRAY, 0, 0, IN_CHAT, DEFAULT)                                                        \
     X(functions, ARRAY, 0, 0, IN_CHAT, DEFAULT)                                                    \
-    X(tool_choice, ANY, 0, 0, IN_CHAT, DEFAULT)                                                    \
+    X(tool_choice, CHOICE, 0, 0, IN_CHAT, DEFAULT)                                                 \
     X(response_format, OBJECT, 0, 0, IN_CHAT, DEFAULT)
 
 enum param_type { PARAM_NUMBER, PARAM_INTEGER, PARAM_BOOL, PARAM_STRING, PARAM_OBJECT, PARAM_ARRAY,
-                  PARAM_STOP, PARAM_ANY };
+                  PARAM_STOP, PARAM_CHOICE, PARAM_COUNT, PARAM_ANY };
 enum param_use { PARAM_OWN, PARAM_FORWARD, PARAM_DEFAULT };
 
 #define STOP_LEN_MAX 256

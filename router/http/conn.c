@@ -9,6 +9,7 @@
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -39,6 +40,8 @@ static void close_conn(struct conn *c)
     deadline_disarm(&s->silent_due, &c->silent_due);
     if (c->is_dirty)
         TAILQ_REMOVE(&s->conns->dirty, c, dirty_entry);
+    if (c->has_more)
+        TAILQ_REMOVE(&s->conns->waiting, c, dirty_entry);
     TAILQ_REMOVE(&s->conns->all, c, entry);
     address_release(s, &c->peer);
     s->n_conns--;
@@ -64,6 +67,7 @@ static void wait_for(struct conn *c, struct deadline_queue *q)
 
 void conn_mark_dirty(struct conn *c)
 {
+    CHECK(!c->has_more); /* all of it is written then */
     if (c->is_dirty)
         return;
     c->is_dirty = true;
@@ -111,7 +115,8 @@ static void set_reading(struct conn *c, bool on)
         event_active(c->readable, EV_READ, 0);
 }
 
-/* Give bytes to whatever the state wants; returns how many were taken. */
+/* Give bytes to whatever the state wants; returns how many were taken. A pipelined request waits
+ * until the answer before it is written: what a client can make us hold is one answer. */
 static size_t consume(struct conn *c, const char *data, size_t len)
 {
     size_t used = 0;
@@ -119,12 +124,14 @@ static size_t consume(struct conn *c, const char *data, size_t len)
     while (used < len) {
         size_t n = 0;
         if (c->state == CONN_HEAD) {
-            if (c->is_idle) {
+            if (buf_pending(&c->out) > 0)
+                break;
+            if (c->is_idle || !deadline_is_armed(&c->wait_due)) {
                 c->is_idle = false;
                 wait_for(c, &c->server->head_due);
             }
             n = exchange_take_head(c, data + used, len - used);
-            if (c->state != CONN_HEAD)
+            if (n > 0) /* this head is complete; the next has its own time */
                 wait_for(c, NULL);
         } else if (c->state == CONN_BODY) {
             n = exchange_take_body(c, data + used, len - used);
@@ -151,18 +158,34 @@ static void consume_buffered(struct conn *c)
 static void take_input(struct conn *c, const char *data, size_t len)
 {
     counter_add(&c->server->counters->bytes_received, len);
-    if (buf_pending(&c->in) > 0) {
+    if (c->has_more) { /* its turn comes */
+        buf_add(&c->in, data, len);
+    } else if (buf_pending(&c->in) > 0) {
         buf_add(&c->in, data, len);
         consume_buffered(c);
     } else {
         size_t used = consume(c, data, len);
         buf_add(&c->in, data + used, len - used);
     }
-    if (c->state == CONN_BUSY && buf_pending(&c->in) > GATE_HEAD_MAX)
+    bool must_wait = c->has_more || c->state == CONN_BUSY || (c->state == CONN_HEAD && buf_pending(&c->out) > 0);
+    if (must_wait && buf_pending(&c->in) > GATE_HEAD_MAX)
         set_reading(c, false);
 }
 
 static bool flush_conn(struct conn *c);
+
+/* The client has sent its last byte, and an answer that is complete is still on its way: it may
+ * only have shut its side down. True = the connection stays until that is written. */
+static bool finish_output(struct conn *c)
+{
+    if (c->state == CONN_BUSY || c->state == CONN_LINGER || buf_pending(&c->out) == 0)
+        return false;
+    c->keeps_alive = c->must_linger = false;
+    c->state = CONN_CLOSING;
+    wait_for(c, NULL);
+    event_del(c->readable);
+    return true;
+}
 
 static void finish_handshake(struct conn *c)
 {
@@ -208,7 +231,8 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
         if (rc == IO_AGAIN)
             break;
         if (rc == IO_END) {
-            close_conn(c);
+            if (!finish_output(c))
+                close_conn(c);
             http_server_flush(s);
             return;
         }
@@ -325,14 +349,35 @@ static bool flush_conn(struct conn *c)
     return true;
 }
 
-/* The response before is complete: a pipelined request may start. */
+static void go_on(evutil_socket_t fd, short what, void *arg)
+{
+    struct http_server *s = arg;
+    struct conn *c;
+    size_t n = 0;
+
+    (void)fd;
+    (void)what;
+    TAILQ_FOREACH (c, &s->conns->waiting, dirty_entry)
+        n++;
+    while (n-- > 0) { /* those that come now have their turn after everybody else's */
+        c = TAILQ_FIRST(&s->conns->waiting);
+        TAILQ_REMOVE(&s->conns->waiting, c, dirty_entry);
+        c->has_more = false;
+        consume_buffered(c);
+    }
+    http_server_flush(s);
+}
+
+/* The response before is written: a pipelined request may start, in the next turn of the loop. */
 static void continue_input(struct conn *c)
 {
-    if (c->state != CONN_HEAD)
+    if (c->state != CONN_HEAD || buf_pending(&c->out) > 0)
         return;
     set_reading(c, true);
     if (buf_pending(&c->in) > 0) {
-        consume_buffered(c);
+        c->has_more = true;
+        TAILQ_INSERT_TAIL(&c->server->conns->waiting, c, dirty_entry);
+        event_active(c->server->conns->go_on, EV_TIMEOUT, 0);
     } else if (!c->is_idle) {
         c->is_idle = true;
         wait_for(c, &c->server->idle_due);
@@ -382,6 +427,7 @@ static void on_head_due(void *owner, uint64_t now_ns)
     c->keeps_alive = false;
     c->must_linger = true;
     c->state = CONN_BUSY;
+    exchange_make_id(c);
     c->server->app->refuse(&c->x, ERROR_TIMEOUT, "the request head did not arrive in time");
 }
 
@@ -463,6 +509,9 @@ void conns_init(struct http_server *s)
     reaper_open(s);
     TAILQ_INIT(&s->conns->all);
     TAILQ_INIT(&s->conns->dirty);
+    TAILQ_INIT(&s->conns->waiting);
+    s->conns->go_on = event_new(s->base, -1, 0, go_on, s);
+    CHECK(s->conns->go_on != NULL);
     deadline_queue_init(&s->head_due, 0, on_head_due);
     deadline_queue_init(&s->idle_due, 0, on_wait_due);
     deadline_queue_init(&s->tls_due, 0, on_tls_due);
@@ -480,7 +529,7 @@ void conn_open(struct http_server *s, int fd, const void *sockaddr, size_t len)
     c->server = s;
     c->fd = fd;
     c->x.server = s;
-    c->x.key = -1;
+    c->x.key = KEY_NONE;
     memcpy(&c->peer, sockaddr, len < sizeof c->peer ? len : sizeof c->peer);
     /* Small pieces must leave at once; the kernel must not hide a slow reader behind megabytes. */
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
@@ -505,6 +554,31 @@ void conn_open(struct http_server *s, int fd, const void *sockaddr, size_t len)
     }
 }
 
+bool http_server_is_busy(const struct http_server *s)
+{
+    const struct conn *c;
+
+    TAILQ_FOREACH (c, &s->conns->all, entry)
+        if (c->state == CONN_BODY || c->state == CONN_BUSY || buf_pending(&c->out) > 0)
+            return true;
+    return false;
+}
+
+void http_server_rekey(struct http_server *s, const struct config *from, const struct config *to)
+{
+    struct conn *c;
+
+    TAILQ_FOREACH (c, &s->conns->all, entry) {
+        if (c->x.key < 0)
+            continue;
+        const char *digest = from->keys[c->x.key].sha256;
+        c->x.key = KEY_REVOKED;
+        for (size_t i = 0; i < to->n_keys; i++)
+            if (strcasecmp(to->keys[i].sha256, digest) == 0)
+                c->x.key = (int)i;
+    }
+}
+
 void conns_drain(struct http_server *s)
 {
     struct conn *c, *next;
@@ -523,6 +597,7 @@ void conns_close(struct http_server *s)
     while ((c = TAILQ_FIRST(&s->conns->all)) != NULL)
         close_conn(c);
     reaper_close(s);
+    event_free(s->conns->go_on);
     free(s->conns);
     s->conns = NULL;
 }

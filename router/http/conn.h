@@ -33,6 +33,7 @@ struct conn {
     enum conn_state state;
     int fd;
     bool is_dirty;          /* on the dirty list */
+    bool has_more;          /* on the waiting list: a pipelined request is in `in` */
     bool is_reading;        /* `readable` waits for bytes, not only for a close */
     bool waits_writable;    /* `writable` is added */
     bool is_idle;           /* CONN_HEAD and not a byte of the next request */
@@ -58,7 +59,8 @@ struct conn {
 
 TAILQ_HEAD(conn_tailq, conn);
 struct conn_list {
-    struct conn_tailq all, dirty;
+    struct conn_tailq all, dirty, waiting; /* one of dirty and waiting at a time */
+    struct event *go_on;                   /* the waiting ones */
     struct deadline_queue linger_due;
 };
 
@@ -70,7 +72,9 @@ static inline struct conn *conn_of(struct exchange *x)
 /* conn.c */
 void conn_mark_dirty(struct conn *c);
 
-/* exchange.c: what arrived. Each returns the bytes consumed; 0 = more is needed. */
+/* exchange.c */
+void exchange_make_id(struct conn *c);
+/* What arrived. Each returns the bytes consumed; 0 = more is needed. */
 size_t exchange_take_head(struct conn *c, const char *data, size_t len);
 size_t exchange_take_body(struct conn *c, const char *data, size_t len);
 void exchange_forget(struct conn *c); /* free what the exchange owns */

@@ -30,7 +30,7 @@ void exchange_forget(struct conn *c)
 
     free(x->path);
     http_server_discard(c->server, &x->body);
-    *x = (struct exchange){.server = c->server, .key = -1};
+    *x = (struct exchange){.server = c->server, .key = KEY_NONE};
 }
 
 static void refuse(struct conn *c, enum api_error error, const char *text)
@@ -82,7 +82,7 @@ static const char *field(const struct gate_head *head, const char *data, const c
     return found ? data + span.at : NULL;
 }
 
-static void make_request_id(struct conn *c)
+void exchange_make_id(struct conn *c)
 {
     struct http_server *s = c->server;
 
@@ -189,6 +189,15 @@ static bool admit_body(struct conn *c, const struct gate_head *head, const char 
     return true;
 }
 
+static bool refuse_when_draining(struct conn *c)
+{
+    if (!c->server->is_draining || c->x.route->auth == AUTH_OPEN)
+        return false;
+    c->keeps_alive = false;
+    refuse(c, ERROR_SHUTTING_DOWN, "this node is shutting down; try another, or again");
+    return true;
+}
+
 static void dispatch(struct conn *c)
 {
     c->state = CONN_BUSY;
@@ -228,7 +237,7 @@ static void take_exchange(struct conn *c, const char *data, size_t head_len)
 
     c->must_linger = false;
     c->keeps_alive = false;
-    make_request_id(c);
+    exchange_make_id(c);
     if (gate_check(data, head_len, &c->server->hosts, &head, &why) != GATE_OK) {
         refuse_head(c, &why);
         return;
@@ -253,11 +262,8 @@ static void take_exchange(struct conn *c, const char *data, size_t head_len)
     }
     if (!authorize(c, &head, data) || !admit_body(c, &head, data))
         return;
-    if (c->server->is_draining && x->route->auth != AUTH_OPEN) {
-        c->keeps_alive = false;
-        refuse(c, ERROR_SHUTTING_DOWN, "this node is shutting down; try another, or again");
+    if (refuse_when_draining(c))
         return;
-    }
     if (head.has_body)
         start_body(c, &head);
     else
@@ -273,7 +279,7 @@ size_t exchange_take_head(struct conn *c, const char *data, size_t len)
     case GATE_MORE:
         return 0;
     case GATE_REFUSED:
-        make_request_id(c);
+        exchange_make_id(c);
         refuse_head(c, &why);
         return len;
     case GATE_OK:
@@ -325,6 +331,8 @@ static void finish_body(struct conn *c)
     }
     if (c->body_seen > OUTPUT_LOW_MARK) /* its buffers have grown: give them back */
         json_reader_free(&c->reader);
+    if (refuse_when_draining(c))
+        return;
     dispatch(c);
 }
 

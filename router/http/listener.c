@@ -23,7 +23,7 @@ struct listener {
     struct event *resume;
 };
 
-/* Connections per remote address: open addressing, a power of two, grown at half full. */
+/* Connections per remote address: open addressing, a power of two, rebuilt at half full, larger when most are alive. */
 struct addresses {
     struct address_count {
         uint8_t addr[16];
@@ -172,11 +172,14 @@ static struct address_count *find_slot(struct addresses *a, const uint8_t key[16
     return &a->slot[i];
 }
 
-static void grow_addresses(struct addresses *a)
+static void rebuild_addresses(struct addresses *a)
 {
     struct addresses old = *a;
+    size_t n_live = 0;
 
-    a->n_slots = old.n_slots ? old.n_slots * 2 : 64;
+    for (size_t i = 0; i < old.n_slots; i++)
+        n_live += old.slot[i].is_used && old.slot[i].n > 0;
+    a->n_slots = old.n_slots == 0 ? 64 : n_live * 4 > old.n_slots ? old.n_slots * 2 : old.n_slots;
     a->slot = calloc(a->n_slots, sizeof *a->slot);
     CHECK(a->slot != NULL);
     a->n_used = 0;
@@ -196,7 +199,7 @@ bool address_admit(struct http_server *s, const void *sockaddr)
     if (!address_key(sockaddr, key))
         return true;
     if ((a->n_used + 1) * 2 > a->n_slots)
-        grow_addresses(a);
+        rebuild_addresses(a);
     struct address_count *slot = find_slot(a, key);
     if (slot->n >= (uint64_t)s->config->gateway.connections_per_address)
         return false;

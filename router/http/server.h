@@ -39,6 +39,9 @@ enum handler_result {
 enum auth_class { AUTH_CLASSES(X) AUTH_CLASSES_N };
 #undef X
 
+#define KEY_NONE    -1 /* anonymous */
+#define KEY_REVOKED -2 /* was known when the head came; a reload has removed it */
+
 #define BODY_NONE 0u
 #define BODY_MAX  UINT64_MAX /* gateway.body_max_mb */
 
@@ -75,7 +78,7 @@ struct exchange {
     char *path;      /* owned, decoded */
     const char *parameter; /* into path: what "*" matched, or "" */
     struct json_object *body; /* owned; NULL without one. A handler may take it (set NULL) */
-    int key;         /* index into config.keys, -1 = anonymous */
+    int key;         /* index into config.keys, or KEY_NONE, KEY_REVOKED */
     uint64_t session; /* hash of x-session-id, 0 = none given */
     char request_id[32];
     const struct exchange_ops *ops; /* borrowed, static */
@@ -111,6 +114,10 @@ int http_server_start(struct http_server *s, int listen_fd, struct err *e);
 int http_server_configure(struct http_server *s, const struct config *config, struct err *e);
 /* Every TICK_MS. */
 void http_server_tick(struct http_server *s, uint64_t now_ns);
+/* Before the old configuration is freed: exchanges hold keys by their index. */
+void http_server_rekey(struct http_server *s, const struct config *from, const struct config *to);
+/* A request is arriving or being answered, or an answer is not written yet. */
+bool http_server_is_busy(const struct http_server *s);
 /* Close idle connections, answer further requests with 503. */
 void http_server_drain(struct http_server *s);
 void http_server_stop(struct http_server *s);

@@ -163,8 +163,10 @@ static void join_trial(struct trial *t, struct request *r)
     r->trial = t;
     TAILQ_INSERT_TAIL(&t->members, r, wait);
     t->n++;
-    if (r->link == NULL)
-        request_set_state(r, REQUEST_RETRY);
+    if (r->link != NULL)
+        return;
+    deadline_arm(&r->router->queue_due, &r->queue_due, r, clock_now_ns());
+    request_set_state(r, REQUEST_RETRY);
 }
 
 /* Leave; the last one ends the trial. A member that was not started yet must go somewhere: the
@@ -187,7 +189,7 @@ static void fill_trial(struct trial *t)
     struct request *r;
 
     TAILQ_FOREACH (r, &t->members, wait)
-        if (r->link == NULL && t->link->n_bound < t->link->seats)
+        if (r->link == NULL && link_is_usable(t->link) && t->link->n_bound < t->link->seats)
             link_bind(t->link, r);
     link_pump(t->link);
 }
@@ -337,8 +339,8 @@ static void dissolve_trial(struct trial *t, struct model *m)
         end_trial(m, t);
 }
 
-void dispatch_orphans(struct router *rt, struct model *m, struct request_list *orphans,
-                      struct trial *trial, enum exit_class class)
+void dispatch_orphans(struct model *m, struct request_list *orphans, struct trial *trial,
+                      enum exit_class class)
 {
     struct request *r, *next;
     uint32_t n = 0, n_prime = 0;
@@ -357,7 +359,6 @@ void dispatch_orphans(struct router *rt, struct model *m, struct request_list *o
             n_prime++;
         }
     }
-    http_server_flush(&rt->client);
     if (n == 0)
         return;
     if (accuses(class)) {
@@ -417,24 +418,58 @@ static void acquit_trial(struct model *m, struct trial *t)
     end_trial(m, t);
 }
 
+void dispatch_abandon(struct model *m, enum api_error error, const char *text)
+{
+    struct request *r;
+    struct trial *t, *next;
+
+    for (t = TAILQ_FIRST(&m->trials); t != NULL; t = next) {
+        next = TAILQ_NEXT(t, entry);
+        for (uint32_t n = t->link == NULL ? t->n : 0; n > 0; n--) /* the last one ends the trial */
+            request_fail(TAILQ_FIRST(&t->members), error, text);
+    }
+    while ((r = TAILQ_FIRST(&m->waiting)) != NULL)
+        request_fail(r, error, text);
+}
+
 /* Nobody will come: those who wait get the model's own sentence. */
 static void fail_waiting(struct router *rt, struct model *m)
 {
     struct model_record rec;
     char text[400];
-    struct request *r;
-    struct trial *t;
 
     if ((m->n_waiting == 0 && TAILQ_EMPTY(&m->trials)) || model_links(rt, m) > 0)
         return;
+    if (!m->is_configured) {
+        snprintf(text, sizeof text, "model %s was removed from this node", m->name);
+        dispatch_abandon(m, ERROR_MODEL_NOT_FOUND, text);
+        return;
+    }
     model_status(rt, m, &rec);
     if (rec.state != MODEL_FAILED || rec.retry_ns != 0)
         return;
     snprintf(text, sizeof text, "model %s: %s", m->name, rec.reason);
-    while ((t = TAILQ_FIRST(&m->trials)) != NULL && t->link == NULL)
-        request_fail(TAILQ_FIRST(&t->members), ERROR_MODEL_FAILED, text); /* the last ends t */
-    while ((r = TAILQ_FIRST(&m->waiting)) != NULL)
-        request_fail(r, ERROR_MODEL_FAILED, text);
+    dispatch_abandon(m, ERROR_MODEL_FAILED, text);
+}
+
+/* A worker that takes no new work takes no more of its trial either. */
+void dispatch_drain(struct link *l)
+{
+    struct request *r, *next;
+
+    if (l->trial == NULL)
+        return;
+    for (r = TAILQ_FIRST(&l->trial->members); r != NULL; r = next) {
+        struct trial *t = r->trial;
+        bool is_last = t->n == 1;
+        next = TAILQ_NEXT(r, wait);
+        if (r->link != NULL)
+            continue;
+        leave_trial(r);
+        wait_for_worker(r, REQUEST_RETRY, true);
+        if (is_last)
+            return;
+    }
 }
 
 void dispatch_sweep(struct router *rt, uint64_t now_ns)

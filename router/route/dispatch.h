@@ -16,12 +16,18 @@ void dispatch_start(struct request *r);
 void dispatch_pump(struct router *rt, struct model *m);
 
 /* The requests of a reaped worker, in the order they were bound. */
-void dispatch_orphans(struct router *rt, struct model *m, struct request_list *orphans,
-                      struct trial *trial, enum exit_class class);
+void dispatch_orphans(struct model *m, struct request_list *orphans, struct trial *trial,
+                      enum exit_class class);
 
 /* It made progress, ended, or left: out of queue, trial and suspicion. */
 void dispatch_progress(struct request *r);
 void dispatch_forget(struct request *r);
+
+/* Fail all that wait for the model, in the queue or for a trial. */
+void dispatch_abandon(struct model *m, enum api_error error, const char *text);
+
+/* The link is being drained: what its trial has not started goes back to the queue. */
+void dispatch_drain(struct link *l);
 
 /* Every 100 ms: trials that lasted long enough, queues of models that failed. */
 void dispatch_sweep(struct router *rt, uint64_t now_ns);

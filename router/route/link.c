@@ -38,6 +38,13 @@ void link_close(struct link *l)
     link_init(l->router, l, l->slot);
 }
 
+/* The supervisor must hear of it, or the worker is never ended: link_sweep tries again. */
+static void report_violation(struct link *l)
+{
+    if (control_report_violation(l, l->violation) == 0)
+        l->violation[0] = '\0';
+}
+
 /* The worker broke the protocol: nothing more is read from it. Its requests move when the
  * supervisor has reaped it. */
 static void break_link(struct link *l, const char *text)
@@ -50,7 +57,8 @@ static void break_link(struct link *l, const char *text)
     counter_sub(&rt->counters->links_up, 1);
     log_warning(LOG_LINK, "%s worker %" PRIu32 ": protocol violation: %s", l->model->name, l->slot,
                 text);
-    control_report_violation(l, text);
+    snprintf(l->violation, sizeof l->violation, "%s", text);
+    report_violation(l);
 }
 
 /* ---- coming and going ---- */
@@ -149,7 +157,7 @@ static void send_canary(struct link *l)
 void link_start(struct router *rt, const struct control_msg *msg, const int *fds)
 {
     struct link *l = find_link(rt, msg);
-    struct err e;
+    struct err e = {0};
 
     if (l == NULL || l->state != LINK_MAPPED || fds[0] < 0 || fds[1] < 0 || fds[2] < 0) {
         log_error(LOG_LINK, "link-read for epoch %" PRIu64 ": no such link is waiting", msg->epoch);
@@ -157,10 +165,12 @@ void link_start(struct router *rt, const struct control_msg *msg, const int *fds
     }
     l->ring.wake_fd = dup(fds[1]);
     l->ring.wake_peer_fd = dup(fds[2]);
-    if (l->ring.wake_fd < 0 || l->ring.wake_peer_fd < 0 || ring_map_peer(&l->ring, fds[0], &e) != 0) {
-        log_error(LOG_LINK, "worker %" PRIu32 ": %s", l->slot,
-                  l->ring.wake_peer_fd < 0 ? strerror(errno) : e.text);
-        control_report_violation(l, "its ring could not be mapped");
+    if (l->ring.wake_fd < 0 || l->ring.wake_peer_fd < 0)
+        err_set(&e, errno, "dup: %s", strerror(errno));
+    if (e.code != 0 || ring_map_peer(&l->ring, fds[0], &e) != 0) {
+        log_error(LOG_LINK, "worker %" PRIu32 ": %s", l->slot, e.text);
+        snprintf(l->violation, sizeof l->violation, "its ring could not be mapped");
+        report_violation(l);
         return;
     }
     l->state = LINK_UP;
@@ -206,7 +216,7 @@ void link_down(struct router *rt, const struct control_msg *msg)
             TAILQ_INSERT_TAIL(&orphans, r, bound);
     }
     link_close(l);
-    dispatch_orphans(rt, m, &orphans, trial, (enum exit_class)msg->exit_class);
+    dispatch_orphans(m, &orphans, trial, (enum exit_class)msg->exit_class);
     dispatch_pump(rt, m);
 }
 
@@ -217,6 +227,7 @@ void link_drain(struct router *rt, const struct control_msg *msg)
     if (l == NULL)
         return;
     l->is_draining = true;
+    dispatch_drain(l);
     link_unbound(l);
 }
 
@@ -321,8 +332,8 @@ void link_pump(struct link *l)
 static int read_parts(const uint8_t *data, size_t len, size_t n_parts, struct part *parts,
                       const char **why)
 {
-    if (n_parts > PARTS_MAX) {
-        *why = "too many parts";
+    if (n_parts > PARTS_MAX || len > TOKEN_TEXT_MAX + n_parts * sizeof(struct part_head)) {
+        *why = "too many parts, or too much text";
         return -EPROTO;
     }
     for (size_t i = 0; i < n_parts; i++) {
@@ -394,22 +405,21 @@ static const char *take_token(struct link *l, struct request *r, const struct ri
         return "token: not the next index";
     if (head.index >= r->credit)
         return "token: beyond the credit";
+    if (head.index >= l->context)
+        return "token: beyond the context";
     request_journal(r, &head, parts, head.n_parts, now_ns);
     return NULL;
 }
 
-/* The worker's last word about r: it gives up its seat. */
-static void leave_link(struct link *l, struct request *r)
+/* A request finished here: the worker is worth its work. */
+static void prove(struct link *l, const struct request *r)
 {
-    request_unbind(r);
-    if (l->is_canary && r->is_canary) {
+    if (r->is_canary)
         l->is_canary = false;
-        control_report_proved(l);
-        l->is_proved = true;
-    } else if (!l->is_proved) {
-        l->is_proved = true;
-        control_report_proved(l);
-    }
+    else if (l->is_proved)
+        return;
+    l->is_proved = true;
+    control_report_proved(l);
 }
 
 static const char *take_done(struct link *l, struct request *r, const struct ring_record *rec)
@@ -426,7 +436,7 @@ static const char *take_done(struct link *l, struct request *r, const struct rin
     if (read_parts(rec->data + sizeof head, rec->len - sizeof head, head.n_parts, parts, &why) != 0)
         return why;
     if (r->state == REQUEST_CANCELLING) {
-        leave_link(l, r);
+        request_unbind(r);
         request_free(r);
         return NULL;
     }
@@ -434,7 +444,8 @@ static const char *take_done(struct link *l, struct request *r, const struct rin
         return "done: before accept";
     if (head.index != r->n_tokens)
         return "done: tokens are missing";
-    leave_link(l, r);
+    prove(l, r);
+    request_unbind(r);
     dispatch_forget(r);
     r->ops->done(r->owner, &head, parts, head.n_parts);
     return NULL;
@@ -458,7 +469,7 @@ static enum api_error error_of_fail(uint32_t code)
     return ERROR_INTERNAL;
 }
 
-static const char *take_fail(struct link *l, struct request *r, const struct ring_record *rec)
+static const char *take_fail(struct request *r, const struct ring_record *rec)
 {
     struct fail_head head;
     char text[FAIL_TEXT_MAX + 1];
@@ -472,7 +483,7 @@ static const char *take_fail(struct link *l, struct request *r, const struct rin
         return "fail: code or text out of range";
     memcpy(text, rec->data + sizeof head, head.len);
     text[head.len] = '\0';
-    leave_link(l, r);
+    request_unbind(r);
     if (r->state == REQUEST_CANCELLING)
         request_free(r);
     else
@@ -480,13 +491,13 @@ static const char *take_fail(struct link *l, struct request *r, const struct rin
     return NULL;
 }
 
-static const char *take_cancelled(struct link *l, struct request *r, const struct ring_record *rec)
+static const char *take_cancelled(struct request *r, const struct ring_record *rec)
 {
     if (rec->len != 0)
         return "cancelled: wrong length";
     if (r->state != REQUEST_CANCELLING || r->wants_cancel)
         return "cancelled: nobody asked";
-    leave_link(l, r);
+    request_unbind(r);
     request_free(r);
     return NULL;
 }
@@ -506,9 +517,9 @@ static const char *take_record(struct link *l, const struct ring_record *rec, ui
     case RING_DONE:
         return take_done(l, r, rec);
     case RING_FAIL:
-        return take_fail(l, r, rec);
+        return take_fail(r, rec);
     case RING_CANCELLED:
-        return take_cancelled(l, r, rec);
+        return take_cancelled(r, rec);
     case RING_NONE:
     case RING_SUBMIT:
     case RING_CREDIT:
@@ -576,6 +587,8 @@ static void on_events(evutil_socket_t fd, short what, void *arg)
 
 void link_sweep(struct link *l)
 {
+    if (l->violation[0] != '\0')
+        report_violation(l);
     if (l->state != LINK_UP)
         return;
     if (l->is_canary && l->n_bound == 0)

@@ -36,6 +36,7 @@ struct link {
     struct request_list requests; /* bound here */
     uint32_t n_bound;
     struct request_list sending; /* have something to send */
+    char violation[160];  /* still to be reported to the supervisor */
     bool is_taking;       /* in the middle of a turn: link_pump follows */
     uint64_t swept_head; /* consumer index at the last sweep, to find lost wake-ups */
     bool is_swept;

@@ -23,6 +23,7 @@ void models_refresh(struct router *rt)
             counter_set(&m->counters->model_queue_depth, 0);
         }
         if (strcmp(m->name, rec.name) != 0) {
+            dispatch_abandon(m, ERROR_MODEL_NOT_FOUND, "the model was removed from this node");
             memcpy(m->name, rec.name, sizeof m->name);
             m->was_ready = false;
         }

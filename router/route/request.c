@@ -138,7 +138,6 @@ void request_free(struct request *r)
     buf_free(&r->submit);
     free(r->tokens);
     free(r);
-    control_check_drained(rt);
 }
 
 void request_unbind(struct request *r)
@@ -177,6 +176,8 @@ void request_acknowledge(struct request *r)
 
 void request_cancel(struct request *r)
 {
+    deadline_disarm(&r->router->queue_due, &r->queue_due);
+    deadline_disarm(&r->router->life_due, &r->life_due);
     log_event(LOG_REQUEST, LOG_DEBUG, r->id, "%s: client gone after %" PRIu32 " tokens", r->name,
               r->n_tokens);
     r->ops = NULL;
@@ -217,6 +218,8 @@ void request_fail(struct request *r, enum api_error error, const char *text)
     const struct request_ops *ops = r->ops;
     struct link *l = r->link;
 
+    if (r->state == REQUEST_CANCELLING && l != NULL) /* ended already, for its client */
+        return;
     log_event(LOG_REQUEST, LOG_DEBUG, r->id, "%s: failed (%s): %s", r->name,
               api_errors[error].code, text);
     dispatch_forget(r);

@@ -72,7 +72,7 @@ static void values_are_read(void **state)
           "hosts = a.example b.example#not;a comment\n"
           "tls_cert = \" /a;b \\\"c\\\\ \"   ; quoted\n"
           "tls_key =; not empty\n"
-          "body_max_mb = 1024\n"
+          "body_max_mb = 190\n"
           "\n"
           "[ supervisor ]\n"
           "hang_ms = 200\n"
@@ -91,7 +91,7 @@ static void values_are_read(void **state)
     assert_string_equal(c.gateway.hosts, "a.example b.example#not;a comment");
     assert_string_equal(c.gateway.tls_cert, " /a;b \"c\\ ");
     assert_string_equal(c.gateway.tls_key, "; not empty");
-    assert_int_equal(c.gateway.body_max_mb, 1024);
+    assert_int_equal(c.gateway.body_max_mb, 190);
     assert_int_equal(c.supervisor.hang_ms, 200);
     assert_int_equal(c.n_models, 2);
     assert_string_equal(c.models[0].id, NAME_120);
@@ -128,7 +128,7 @@ static void every_spelling_of_a_boolean(void **state)
 
 /* clang-format off */
 #define NOT_TEXT "found bytes that are not UTF-8, or control bytes"
-#define BODY_RANGE "expected a whole number from 1 to 1024 MiB"
+#define BODY_RANGE "expected a whole number from 1 to 190 MiB"
 static const struct refusal {
     const char *text;
     size_t len;
@@ -167,7 +167,7 @@ static const struct refusal {
     ROW("[gateway]\nlisten: 127.0.0.1:1\n", "2: found neither a section nor a key, expected key = value"),
     ROW("[gateway]\nlisten ; = x\n", "2: found neither a section nor a key, expected key = value"),
     ROW("[gateway]\nlisten\nlisen = 1\n", "2: found neither a section nor a key, expected key = value"),
-    ROW("[gateway]\nbody_max_mb = 1025\n", "2: key \"body_max_mb\" in [gateway]: found \"1025\", " BODY_RANGE),
+    ROW("[gateway]\nbody_max_mb = 191\n", "2: key \"body_max_mb\" in [gateway]: found \"191\", " BODY_RANGE),
     ROW("[gateway]\nbody_max_mb = 0\n", "2: key \"body_max_mb\" in [gateway]: found \"0\", " BODY_RANGE),
     ROW("[gateway]\nbody_max_mb =\n", "2: key \"body_max_mb\" in [gateway]: found \"\", " BODY_RANGE),
     ROW("[gateway]\nbody_max_mb = 64k\n", "2: key \"body_max_mb\" in [gateway]: found \"64k\", " BODY_RANGE),
@@ -528,7 +528,7 @@ static void the_reference_has_every_key(void **state)
         snprintf(cell, sizeof cell, "\n| `%s` |", keys[i]);
         assert_non_null(strstr(buf_text(&text), cell));
     }
-    assert_non_null(strstr(buf_text(&text), "| `body_max_mb` | `64` | 1 to 1024 MiB | reload |"));
+    assert_non_null(strstr(buf_text(&text), "| `body_max_mb` | `64` | 1 to 190 MiB | reload |"));
     buf_free(&text);
 }
 

@@ -78,6 +78,14 @@ static const struct {
     {"\"echo\":true", DIALECT_COMPLETION, ERROR_UNSUPPORTED_PARAMETER, "echo"},
     {"\"suffix\":\"\"", DIALECT_COMPLETION, -1, NULL},
     {"\"suffix\":\"x\"", DIALECT_COMPLETION, ERROR_UNSUPPORTED_PARAMETER, "suffix"},
+    {"\"suffix\":\"auto\"", DIALECT_COMPLETION, ERROR_UNSUPPORTED_PARAMETER, "suffix"},
+    {"\"n\":\"none\"", DIALECT_CHAT, ERROR_UNSUPPORTED_PARAMETER, "n"},
+    {"\"n\":false", DIALECT_CHAT, ERROR_UNSUPPORTED_PARAMETER, "n"},
+    {"\"tools\":\"auto\"", DIALECT_CHAT, ERROR_UNSUPPORTED_PARAMETER, "tools"},
+    {"\"logprobs\":0", DIALECT_COMPLETION, -1, NULL},
+    {"\"logprobs\":\"auto\"", DIALECT_CHAT, ERROR_UNSUPPORTED_PARAMETER, "logprobs"},
+    /* r1: a field of the other dialect was read unchecked, and ended the router */
+    {"\"max_completion_tokens\":\"a\"", DIALECT_COMPLETION, -1, NULL},
     {"\"tools\":[]", DIALECT_CHAT, -1, NULL},
     {"\"tools\":[{\"type\":\"function\"}]", DIALECT_CHAT, ERROR_UNSUPPORTED_PARAMETER, "tools"},
     {"\"tool_choice\":\"auto\"", DIALECT_CHAT, -1, NULL},
@@ -108,7 +116,7 @@ static void test_rows(void **state)
 static void test_the_body_itself(void **state)
 {
     static const char *const bad[] = {"[]", "1", "{}", "{\"model\":5}", "{\"model\":\"\"}",
-                                      "{\"model\":\"\\u0000x\"}"};
+                                      "{\"model\":\"\\u0000x\"}", "{\"model\":\"m\\u0000x\"}"};
     struct params p;
     struct param_error e;
 
