@@ -39,6 +39,7 @@ FOREIGN = {
     "openssl/*": ["base/hash.c", "router/http/tls.[ch]"],
     "xxhash.h": ["base/hash.c"],
     "systemd/*": ["supervisor/notify.c"],
+    "liburing.h": ["worker/io/reader_uring.c"],
     "cmocka.h": ["tests/*"],
 }
 # Of the C library and the kernel.

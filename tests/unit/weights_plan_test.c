@@ -182,7 +182,7 @@ static void flip_fixture(const char *name, const struct json_object *fixture)
     struct safetensors good_table, s;
     struct err e = {0};
 
-    if (strcmp(name, "qwen3_5_text.json") != 0)
+    if (strcmp(name, "llama3.json") != 0)
         return;
     config_fixture_text(fixture, "published", &text);
     assert_int_equal(config_parse(&c, text.data, text.len, &e), 0);
@@ -210,7 +210,7 @@ static void survives_every_flipped_bit(void **state)
 {
     (void)state;
     config_fixtures_walk(flip_fixture);
-    assert_true(n_flipped > 20000);
+    assert_true(n_flipped > 10000);
     assert_true(n_equal < 100);
 }
 

@@ -14,11 +14,11 @@
 #define READ_MAX   ((size_t)1 << 30) /* the kernel reads at most a little under 2 GiB at once */
 #define BLOBS_LINK "../../blobs/"
 
-static int open_beneath(int dir_fd, const char *name)
+static int open_beneath(int dir_fd, const char *name, int flags)
 {
     struct open_how how = {
         /* O_NONBLOCK: a FIFO must not hold the process before it is seen to be one. */
-        .flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
+        .flags = (unsigned)(O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | flags),
         .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
     };
     int tries = 0;
@@ -85,7 +85,7 @@ static int check_name(const struct root *r, const char *name, struct err *e)
 }
 
 /* Follow a hub cache's link. The fd, or -ELOOP with the sentence. */
-static int open_blob(const struct root *r, const char *name, struct err *e)
+static int open_blob(const struct root *r, const char *name, int flags, struct err *e)
 {
     char target[PATH_MAX];
     ssize_t n = readlinkat(r->fd, name, target, sizeof target - 1);
@@ -102,7 +102,7 @@ static int open_blob(const struct root *r, const char *name, struct err *e)
                        "open %s in %s: found a symbolic link, expected a regular file or a hub "
                        "cache's link into its own " BLOBS_LINK "; copy the file",
                        name, r->path);
-    int fd = open_beneath(r->blobs_fd, hash);
+    int fd = open_beneath(r->blobs_fd, hash, flags);
     if (fd < 0)
         /* A dangling link is damage; -ENOENT is for a file that the model does not have. */
         return err_set(e, fd == -ENOENT ? ENOLINK : -fd, "open %s in %s, a link to %s: %s", name,
@@ -125,6 +125,15 @@ static int explain_open(const struct root *r, const char *name, int code, struct
     return err_set(e, code, "open %s in %s: %s", name, r->path, strerror(code));
 }
 
+static int open_name(const struct root *r, const char *name, int flags, struct err *e)
+{
+    int fd = open_beneath(r->fd, name, flags);
+
+    if (fd == -ELOOP)
+        return open_blob(r, name, flags, e);
+    return fd < 0 ? explain_open(r, name, -fd, e) : fd;
+}
+
 static const char *mode_name(mode_t mode)
 {
     return S_ISDIR(mode) ? "a directory" : S_ISFIFO(mode) ? "a pipe" : "a special file";
@@ -138,11 +147,7 @@ int root_open_file(const struct root *r, const char *name, struct root_file *f, 
     int rc = check_name(r, name, e);
     if (rc != 0)
         return rc;
-    int fd = open_beneath(r->fd, name);
-    if (fd == -ELOOP)
-        fd = open_blob(r, name, e);
-    else if (fd < 0)
-        fd = explain_open(r, name, -fd, e);
+    int fd = open_name(r, name, 0, e);
     if (fd < 0)
         return fd;
     if (fstat(fd, &st) == -1) {
@@ -166,6 +171,24 @@ int root_open_file(const struct root *r, const char *name, struct root_file *f, 
 fail:
     close(fd);
     return rc;
+}
+
+int root_open_direct(const struct root *r, const char *name, const struct root_file *f,
+                     struct err *e)
+{
+    struct stat st;
+    int fd = open_name(r, name, O_DIRECT, e);
+
+    if (fd == -EINVAL)
+        return err_set(e, EOPNOTSUPP, "open %s in %s: its file system has no O_DIRECT", name,
+                       r->path);
+    if (fd < 0)
+        return fd;
+    if (fstat(fd, &st) == -1 || st.st_dev != f->dev || st.st_ino != f->ino) {
+        close(fd);
+        return err_set(e, ESTALE, "open %s in %s: found another file than before", name, r->path);
+    }
+    return fd;
 }
 
 void root_close_file(struct root_file *f)

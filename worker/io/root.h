@@ -36,6 +36,11 @@ void root_close(struct root *r);
 int root_open_file(const struct root *r, const char *name, struct root_file *f, struct err *e);
 void root_close_file(struct root_file *f);
 
+/* The file that f is, once more, past the page cache (O_DIRECT). The fd; -EOPNOTSUPP when its file
+ * system has no such reads, -ESTALE when the name has become another file. */
+int root_open_direct(const struct root *r, const char *name, const struct root_file *f,
+                     struct err *e);
+
 /* Exactly len bytes at offset; -EIO when the file ends before. name is for the sentence. */
 int root_read(const struct root_file *f, const char *name, uint64_t offset, void *to, size_t len,
               struct err *e);
