@@ -58,6 +58,8 @@ enum key_use {
     X("quantization_config", KEY_FIXED, "null") \
     X("auto_map", KEY_FIXED, "null") \
     X("is_encoder_decoder", KEY_FIXED, "false") \
+    X("rope_interleaved", KEY_FIXED, "false") \
+    X("is_llama_config", KEY_HARMLESS, "") \
     X("add_cross_attention", KEY_FIXED, "false") \
     X("attention_dropout", KEY_HARMLESS, "") \
     X("architectures", KEY_HARMLESS, "") \
