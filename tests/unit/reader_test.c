@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <sys/resource.h>
 
 #include <cmocka.h>
 
@@ -258,6 +259,24 @@ static void stops_at_errors(void **state)
     }
 }
 
+static void never_changes_its_mode_by_itself(void **state)
+{
+    const struct reader_range whole[] = {{1, 0, sizes[1]}};
+    struct rlimit before, none;
+    (void)state;
+
+    if (!has_mode(READER_URING))
+        skip();
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = before;
+    none.rlim_cur = 3; /* no descriptor for a ring */
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    struct reader_plan p = plan(READER_URING, whole, 1);
+    expect_error(&p, EMFILE, "allow it, or set io = pread");
+    assert_int_equal(check.n_pieces, 0);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+}
+
 static void sees_a_file_that_shrank(void **state)
 {
     const struct reader_range whole[] = {{1, 0, sizes[1]}, {2, 0, sizes[2]}};
@@ -301,6 +320,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(reads_whole_files, make_files, remove_files),
         cmocka_unit_test_setup_teardown(reads_any_cut, make_files, remove_files),
         cmocka_unit_test_setup_teardown(stops_at_errors, make_files, remove_files),
+        cmocka_unit_test_setup_teardown(never_changes_its_mode_by_itself, make_files, remove_files),
         cmocka_unit_test_setup_teardown(sees_a_file_that_shrank, make_files, remove_files),
         cmocka_unit_test_setup_teardown(refuses_plans_that_make_no_sense, make_files, remove_files),
     };

@@ -118,6 +118,30 @@ static void refuses_every_way_out(void **state)
     root_close(&r);
 }
 
+static void opens_the_same_file_past_the_cache(void **state)
+{
+    struct root r;
+    struct root_file f;
+    struct err e = {0};
+    (void)state;
+
+    open_model(&r);
+    assert_int_equal(root_open_file(&r, "config.json", &f, &e), 0);
+    int fd = root_open_direct(&r, "config.json", &f, &e);
+    if (fd != -EOPNOTSUPP) {
+        assert_true(fd >= 0);
+        close(fd);
+        assert_int_equal(rename(model_dir_path(&dir, "model/sub/file"),
+                                model_dir_path(&dir, "model/config.json")),
+                         0);
+        assert_int_equal(root_open_direct(&r, "config.json", &f, &e), -ESTALE);
+        assert_non_null(strstr(e.text, "found another file than before"));
+        assert_int_equal(root_open_direct(&r, "../secret", &f, &e), -EXDEV);
+    }
+    root_close_file(&f);
+    root_close(&r);
+}
+
 static void refuses_what_is_no_directory(void **state)
 {
     struct root r;
@@ -173,6 +197,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(reads_regular_files, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(refuses_every_way_out, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(opens_the_same_file_past_the_cache, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(refuses_what_is_no_directory, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(follows_a_hub_cache_into_its_blobs, make_dir, remove_dir),
     };
