@@ -9,6 +9,9 @@
             check_failed(__FILE__, __LINE__, __func__, #cond);                                     \
     } while (0)
 
+/* A place that a complete switch never reaches. */
+#define CHECK_UNREACHABLE(why) check_failed(__FILE__, __LINE__, __func__, why)
+
 /* Called with the failure before abort(); shm/panic.c records it for the obituary. */
 typedef void check_hook(const char *file, int line, const char *func, const char *cond);
 

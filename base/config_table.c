@@ -173,7 +173,7 @@ int config_set_key(void *section, const struct key_row *k, const char *text, str
     case TYPE_BOOL:
         return set_boolean(member, text, e);
     }
-    CHECK(false && "a type outside the list");
+    CHECK_UNREACHABLE("a type outside the list");
 }
 
 void config_print_value(const void *section, const struct key_row *k, struct buf *out)
@@ -205,7 +205,7 @@ bool config_same_value(const void *a, const void *b, const struct key_row *k)
     case TYPE_BOOL:
         return *(const bool *)in_a == *(const bool *)in_b;
     }
-    CHECK(false && "a type outside the list");
+    CHECK_UNREACHABLE("a type outside the list");
 }
 
 int config_is_text(const char *text, size_t len)

@@ -156,6 +156,38 @@ void json_free(struct json_object **root)
     *root = NULL;
 }
 
+/* Empty a container from its end (arrays) or its beginning (objects), depth first. True = empty. */
+static bool empty_some(struct json_object *o, size_t *budget)
+{
+    if (json_object_is_type(o, json_type_array)) {
+        for (size_t n; (n = json_object_array_length(o)) > 0; --*budget) {
+            if (*budget == 0 || !empty_some(json_object_array_get_idx(o, n - 1), budget))
+                return false;
+            if (*budget == 0)
+                return false;
+            json_object_array_del_idx(o, n - 1, 1);
+        }
+    } else if (json_object_is_type(o, json_type_object)) {
+        for (struct lh_entry *first; (first = lh_table_head(json_object_get_object(o))) != NULL;
+             --*budget) {
+            if (*budget == 0 || !empty_some(lh_entry_v(first), budget))
+                return false;
+            if (*budget == 0)
+                return false;
+            json_object_object_del(o, lh_entry_k(first));
+        }
+    }
+    return true;
+}
+
+int json_free_step(struct json_object **root, size_t budget)
+{
+    if (*root != NULL && !empty_some(*root, &budget))
+        return 0;
+    json_free(root);
+    return 1;
+}
+
 /* --- looking --- */
 
 const char *json_type_name(enum json_type type)
@@ -184,7 +216,7 @@ enum json_type json_type_of(const struct json_object *o)
     case json_type_object:
         return JSON_OBJECT;
     }
-    CHECK(false && "a type json-c does not list");
+    CHECK_UNREACHABLE("a type json-c does not list");
 }
 
 struct json_object *json_get(const struct json_object *o, const char *key)

@@ -32,6 +32,8 @@ int json_reader_finish(struct json_reader *r, struct json_object **root, struct 
 /* A whole document at once. */
 int json_parse(const char *data, size_t len, struct json_object **root, struct err *e);
 void json_free(struct json_object **root);
+/* Free about budget values of a large tree: 1 when nothing is left and *root is NULL, else 0. */
+int json_free_step(struct json_object **root, size_t budget);
 
 /* --- looking: none of these changes the tree; NULL is a null --- */
 

@@ -9,8 +9,8 @@
  *   supervisor -> router  LINK_WRITE  fd: r2w            supervisor -> worker  LINK_WRITE  fd: w2r
  *   router -> supervisor  LINK_MAPPED                    worker -> supervisor  LINK_MAPPED
  *   (both mapped: the supervisor seals both memfds)
- *   supervisor -> router  LINK_READ   fds: w2r, eventfd to sleep on, eventfd that wakes the worker
- *   supervisor -> worker  LINK_READ   fds: r2w, eventfd to sleep on, eventfd that wakes the router
+ *   supervisor -> router  LINK_READ   fds: w2r, pipe end to sleep on, pipe end that wakes the worker
+ *   supervisor -> worker  LINK_READ   fds: r2w, pipe end to sleep on, pipe end that wakes the router
  * Either side's death: the supervisor reaps it first, then tells the survivor LINK_DOWN.
  */
 #ifndef SHM_CONTROL_H
@@ -42,7 +42,7 @@
     X(CONTROL_LINK_WRITE, "link-write") /* slot, epoch = link, model, + own direction's memfd */   \
     X(CONTROL_LINK_READ, "link-read")   /* slot, epoch, model as LINK_WRITE, seats, vocab,         \
                                            context, is_canary,                                     \
-                                           + peer's memfd, own eventfd, peer's eventfd */          \
+                                           + peer's memfd, end to sleep on, end that wakes the peer */          \
     X(CONTROL_LINK_DOWN, "link-down")   /* slot, epoch = link, exit_class: the peer was reaped */  \
     X(CONTROL_LINK_DRAIN, "link-drain") /* router: slot, epoch, deadline_ns: no new work there,    \
                                            say DRAINED */                                          \

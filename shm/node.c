@@ -81,21 +81,30 @@ static int is_locked(const char *name, int32_t *pid)
     return rc;
 }
 
+/* Is this name (still) that of the open file? Once the file is locked, the answer stays: only the
+ * holder of a file's lock renames or unlinks it. */
+static int is_named(int fd, const char *name)
+{
+    char path[96];
+    struct stat by_fd, by_name;
+
+    snprintf(path, sizeof path, "/dev/shm%s", name);
+    return fstat(fd, &by_fd) == 0 && stat(path, &by_name) == 0 && by_fd.st_dev == by_name.st_dev &&
+           by_fd.st_ino == by_name.st_ino;
+}
+
 /* Remove what a killed creator left under the temporary name: 0, or -EBUSY when its creator lives.
  */
 static int remove_leftover(const char *temporary)
 {
     int fd = shm_open(temporary, O_RDWR, 0);
-    struct stat st;
     int rc = 0;
 
     if (fd < 0)
         return errno == ENOENT ? 0 : -errno;
     if (flock(fd, LOCK_EX | LOCK_NB) != 0)
         rc = errno == EWOULDBLOCK ? -EBUSY : -errno;
-    else if (fstat(fd, &st) != 0)
-        rc = -errno;
-    else if (st.st_nlink > 0 && shm_unlink(temporary) != 0) /* with the lock, the name is ours */
+    else if (is_named(fd, temporary) && shm_unlink(temporary) != 0)
         rc = -errno;
     close(fd);
     return rc;
@@ -119,12 +128,9 @@ static int create_locked(struct node_owner *o, const char *temporary, struct err
             return err_set(e, errno, "create /dev/shm%s: %s", temporary, strerror(errno));
 
         /* A description of its own for the lock: children inherit the other one. */
-        struct stat st = {0};
         o->lock_fd = shm_open(temporary, O_RDWR, 0);
-        struct stat ours = {0};
         if (o->lock_fd >= 0 && flock(o->lock_fd, LOCK_EX | LOCK_NB) == 0 &&
-            fstat(o->fd, &ours) == 0 && fstat(o->lock_fd, &st) == 0 && st.st_ino == ours.st_ino &&
-            st.st_nlink > 0)
+            is_named(o->lock_fd, temporary) && is_named(o->fd, temporary))
             return 0;
         /* Somebody took it for a leftover between our creating and our locking it. */
         close(o->fd);

@@ -216,11 +216,30 @@ static void push_entry(struct ring *r, struct ring_entry *entry)
     r->tail++;
 }
 
-int ring_send(struct ring *r, enum ring_type type, uint64_t request, const void *data, size_t len,
-              size_t *done)
+/* Copy n bytes that begin at byte `from` of the pieces. */
+static void gather(uint8_t *to, size_t n, const struct iovec *part, size_t from)
+{
+    while (from >= part->iov_len && n > 0)
+        from -= part++->iov_len;
+    while (n > 0) {
+        size_t here = part->iov_len - from < n ? part->iov_len - from : n;
+        if (here > 0)
+            memcpy(to, (const char *)part->iov_base + from, here);
+        to += here;
+        n -= here;
+        part++;
+        from = 0;
+    }
+}
+
+int ring_send_parts(struct ring *r, enum ring_type type, uint64_t request,
+                    const struct iovec *part, int n_parts, size_t *done)
 {
     uint32_t room = ring_room(r);
+    size_t len = 0;
 
+    for (int i = 0; i < n_parts; i++)
+        len += part[i].iov_len;
     CHECK(ring_type_direction(type) == (int)r->sends);
     CHECK(*done <= len);
     while (room-- > 0) {
@@ -231,14 +250,21 @@ int ring_send(struct ring *r, enum ring_type type, uint64_t request, const void 
             entry.flags |= RING_FIRST;
         if (*done + n == len)
             entry.flags |= RING_LAST;
-        if (n > 0)
-            memcpy(entry.payload, (const char *)data + *done, n);
+        gather(entry.payload, n, part, *done);
         push_entry(r, &entry);
         *done += n;
         if (*done == len)
             return 1;
     }
     return 0;
+}
+
+int ring_send(struct ring *r, enum ring_type type, uint64_t request, const void *data, size_t len,
+              size_t *done)
+{
+    const struct iovec part = {(void *)(uintptr_t)data, len};
+
+    return ring_send_parts(r, type, request, &part, 1, done);
 }
 
 int ring_send_whole(struct ring *r, enum ring_type type, uint64_t request, const void *data,
@@ -263,9 +289,8 @@ static void wake_peer(struct ring *r, uint32_t bit)
     uint32_t asleep = atomic_load_explicit(&r->peer->asleep, memory_order_seq_cst);
 
     if ((asleep & bit) && r->wake_peer_fd >= 0) {
-        uint64_t one = 1;
-        ssize_t n = write(r->wake_peer_fd, &one, sizeof one);
-        (void)n; /* EAGAIN: the counter is full, so the peer is being woken already */
+        ssize_t n = write(r->wake_peer_fd, "", 1);
+        (void)n; /* EAGAIN: the pipe is full, so the peer is being woken already */
     }
 }
 
@@ -336,11 +361,11 @@ int ring_sleep(struct ring *r, uint32_t bits)
 
 void ring_awake(struct ring *r)
 {
-    uint64_t count;
+    char wakes[256]; /* a peer that writes more than it should is read again */
 
     atomic_store_explicit(&r->own->asleep, 0, memory_order_relaxed);
     if (r->wake_fd >= 0) {
-        ssize_t n = read(r->wake_fd, &count, sizeof count);
+        ssize_t n = read(r->wake_fd, wakes, sizeof wakes);
         (void)n; /* EAGAIN: woken by something else */
     }
 }

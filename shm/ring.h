@@ -18,7 +18,7 @@
  *
  * Wake-ups. Producer: store tail, then load the peer's asleep. Consumer: store asleep, then load the
  * peer's tail. Both pairs are seq_cst, so at least one side sees the other (tests/model/wake.pml);
- * the eventfd is written only when the peer sleeps.
+ * the pipe is written only when the peer sleeps.
  *
  * Epochs. A link is made for one pair of incarnations (router, worker) and has an epoch of its own;
  * nothing is reset in place. When either process dies the supervisor, having reaped it, tells the
@@ -40,6 +40,7 @@
 
 #include <stdatomic.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #define RING_LINE        128
 #define RING_MAGIC       0x676e6972u
@@ -91,8 +92,8 @@ struct ring {
     uint64_t peer_head; /* last seen */
     uint64_t head;      /* entries popped; own->head lags until ring_release */
     uint64_t peer_tail; /* last seen */
-    int wake_fd;        /* eventfd this side sleeps on, or -1; owned */
-    int wake_peer_fd;   /* eventfd the peer sleeps on, or -1; owned */
+    int wake_fd;        /* pipe end this side sleeps on, or -1; owned */
+    int wake_peer_fd;   /* pipe end that wakes the peer, or -1; owned */
     enum ring_direction sends;
     char violation[160]; /* why ring_pop says -EPROTO, from then on; "" = nothing found yet */
 };
@@ -113,7 +114,7 @@ int ring_memory_seal(int fd, struct err *e);
 int ring_map_own(struct ring *r, int fd, enum ring_direction dir, uint64_t epoch, struct err *e);
 int ring_map_peer(struct ring *r, int fd, struct err *e);
 
-/* Unmap, close the eventfds, leave a zeroed handle. A zeroed handle may be passed. */
+/* Unmap, close the pipe ends, leave a zeroed handle. A zeroed handle may be passed. */
 void ring_unmap(struct ring *r);
 
 /* Entries that fit now. A peer whose head makes no sense is a violation that ring_pop reports. */
@@ -124,6 +125,9 @@ uint32_t ring_room(struct ring *r);
  * the last fragment is in, else 0. Nothing is visible to the peer before ring_publish. */
 int ring_send(struct ring *r, enum ring_type type, uint64_t request, const void *data, size_t len,
               size_t *done);
+/* The same for a record that lies in n pieces. */
+int ring_send_parts(struct ring *r, enum ring_type type, uint64_t request,
+                    const struct iovec *part, int n, size_t *done);
 
 /* ring_send for a record that must go whole or not at all: 0, or -EAGAIN when it does not fit now.
  * It must fit into an empty ring. */
@@ -143,7 +147,7 @@ void ring_release(struct ring *r);
  * announcement is taken back). */
 int ring_sleep(struct ring *r, uint32_t bits);
 
-/* Awake again: withdraw the announcement and drain the eventfd. */
+/* Awake again: withdraw the announcement and drain the pipe. */
 void ring_awake(struct ring *r);
 
 /* Reassembly of records. One-entry records cost no copy: data points into the entry. */

@@ -4,10 +4,10 @@
  *   faults            at most fault_budget, one forgiven per forgive_ns; then the circuit opens:
  *                     no start for open_ns, then one canary, whose proof (backoff_prove) closes it
  *                     and whose fault opens it again
- *   killed, stopped   SIGKILL, SIGTERM or SIGSTOP from outside says nothing about the child: once it had
- *                     been ready it starts again at once, whatever the number of kills. Killed
- *                     before it was ready (the kernel's memory killer, say) it waits like any
- *                     other death, in a row of its own that ends when it becomes ready.
+ *   killed, stopped   SIGKILL, SIGTERM or SIGSTOP from outside says nothing about the child: once
+ *                     it had been ready it starts again at once, whatever the number of kills.
+ *                     Killed before it was ready (the kernel's memory killer, say) it waits like
+ *                     any other death, in a row of its own that ends when it becomes ready.
  *   permanent         not started again; a child with no circuit (the router) is, with back-off.
  */
 #ifndef SUPERVISOR_BACKOFF_H

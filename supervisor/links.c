@@ -78,8 +78,8 @@ static void finish(struct tree *t, struct child *w, struct link *l)
         .context = w->context,
         .is_canary = w->backoff.is_tripped,
     };
-    int for_router[] = {l->fds.memory[W2R], l->fds.router_wake, l->fds.worker_wake};
-    int for_worker[] = {l->fds.memory[R2W], l->fds.worker_wake, l->fds.router_wake};
+    int for_router[] = {l->fds.memory[W2R], l->fds.router_wake[0], l->fds.worker_wake[1]};
+    int for_worker[] = {l->fds.memory[R2W], l->fds.worker_wake[0], l->fds.router_wake[1]};
     struct err e = {0};
 
     if (link_fds_seal(&l->fds, &e) != 0) {
@@ -92,7 +92,7 @@ static void finish(struct tree *t, struct child *w, struct link *l)
     }
     tree_send(t, r, &msg, for_router, 3);
     tree_send(t, w, &msg, for_worker, 3);
-    link_fds_close(&l->fds);
+    link_fds_close_memory(&l->fds);
     l->state = LINK_UP;
     log_event(LOG_LINK, LOG_DEBUG, 0, "%s: linked, epoch %llx%s", w->name,
               (unsigned long long)l->epoch, msg.is_canary ? ", canary" : "");

@@ -19,7 +19,7 @@
 
 #define DESCRIPTORS_OWN        24 /* of the supervisor itself */
 #define DESCRIPTORS_PER_CHILD  2
-#define DESCRIPTORS_PER_WORKER 4 /* beside, while its link is made */
+#define DESCRIPTORS_PER_WORKER 6 /* beside: four ends of its link, and its memory while it is made */
 
 const char *serve_config_path(const char *path)
 {

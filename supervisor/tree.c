@@ -30,7 +30,7 @@ void tree_init(struct tree *t)
     snprintf(tree_router(t)->name, sizeof tree_router(t)->name, "router");
     for (uint32_t slot = 0; slot < SHM_WORKERS_MAX; slot++)
         t->link[slot] =
-            (struct link){.fds = {.memory = {-1, -1}, .router_wake = -1, .worker_wake = -1}};
+            (struct link){.fds = LINK_FDS_NONE};
 }
 
 int tree_check_config(const struct config *c, struct err *e)

@@ -1,5 +1,6 @@
 #include "worker/heritage.h"
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "shm/eventlog.h"
@@ -8,6 +9,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,15 +77,43 @@ static int read_config(struct heritage *h, struct err *e)
         rc = config_parse(&h->config, "inherited configuration", buf_text(&text),
                           buf_pending(&text), e);
     buf_free(&text);
-    if (rc == 0 && h->args.model >= h->config.n_models)
-        rc = err_set(e, EINVAL, "inherited configuration: %zu models, started for number %u",
-                     h->config.n_models, h->args.model);
     return rc;
+}
+
+/* What the supervisor published before the fork; it may be publishing again at this moment. */
+static int read_records(const struct heritage *h, struct process_record *process,
+                        struct model_record *model, struct err *e)
+{
+    uint64_t deadline_ns = clock_now_ns() + NS_PER_S;
+
+    while (seqlock_copy(&h->node->process[SHM_PROC_WORKER(h->args.slot)], process) != 0 ||
+           seqlock_copy(&h->node->model[h->args.model], model) != 0) {
+        if (clock_now_ns() > deadline_ns)
+            return err_set(e, EAGAIN, "the records of slot %u and model %u are not readable",
+                           h->args.slot, h->args.model);
+        sched_yield();
+    }
+    process->name[sizeof process->name - 1] = '\0';
+    model->name[sizeof model->name - 1] = '\0';
+    return 0;
+}
+
+/* The model's number counts in the node segment; the configuration knows it by its name. */
+static int find_model(struct heritage *h, const char *name, struct err *e)
+{
+    for (size_t i = 0; i < h->config.n_models; i++)
+        if (strcmp(h->config.models[i].id, name) == 0) {
+            h->model = &h->config.models[i];
+            return 0;
+        }
+    return err_set(e, ENOENT, "model %u is \"%s\", which the inherited configuration lacks",
+                   h->args.model, name);
 }
 
 int heritage_open(struct heritage *h, const struct worker_args *args, struct err *e)
 {
-    char name[64];
+    struct process_record process;
+    struct model_record model;
 
     *h = (struct heritage){.args = *args, .control = CHILD_FD_CONTROL};
     int rc = node_map_fd(&h->node, CHILD_FD_SEGMENT, e);
@@ -92,11 +122,14 @@ int heritage_open(struct heritage *h, const struct worker_args *args, struct err
     panic_install(&h->node->panic[SHM_PROC_WORKER(args->slot)]);
     eventlog_install(&h->node->log[SHM_PROC_WORKER(args->slot)]);
     rc = read_config(h, e);
+    if (rc == 0)
+        rc = read_records(h, &process, &model, e);
+    if (rc == 0)
+        rc = find_model(h, model.name, e);
     if (rc != 0)
         return rc;
-    h->model = &h->config.models[args->model];
-    snprintf(name, sizeof name, "%.48s#%u", h->model->id, args->slot);
-    log_init(name, h->config.instance.log_format, h->config.instance.log_level);
+    h->spawns = process.spawns;
+    log_init(process.name, h->config.instance.log_format, h->config.instance.log_level);
     close(CHILD_FD_SEGMENT);
     close(CHILD_FD_CONFIG);
     return 0;

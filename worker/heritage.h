@@ -11,7 +11,7 @@
 
 struct worker_args {
     uint32_t slot;
-    uint32_t model; /* index in the configuration */
+    uint32_t model; /* index in the node segment */
     uint64_t epoch;
     bool is_simulated;
 };
@@ -25,10 +25,11 @@ struct heritage {
     struct shm_node *node;
     struct config config;             /* owned */
     const struct config_model *model; /* borrowed from config */
+    uint32_t spawns;                  /* incarnations of this worker so far, this one included */
     bool is_introduced;               /* HELLO is sent */
 };
 
-/* Map the segment, read the configuration; from then on log lines and last words go to the
+/* Map the segment, read the configuration, find the model by the name the segment has for it; from then on log lines and last words go to the
  * segment. 0 or -errno with the sentence; the process then ends, so nothing is undone. */
 int heritage_open(struct heritage *h, const struct worker_args *args, struct err *e);
 void heritage_close(struct heritage *h);

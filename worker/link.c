@@ -42,7 +42,7 @@ int link_read(struct link *l, const struct control_msg *msg, int fds[CONTROL_FDS
     int rc = expect_state(l, LINK_HALF, msg, e);
 
     if (rc == 0 && (fds[1] < 0 || fds[2] < 0))
-        rc = err_set(e, EPROTO, "link-read of link %" PRIu64 ": without its eventfds", msg->epoch);
+        rc = err_set(e, EPROTO, "link-read of link %" PRIu64 ": without its pipe ends", msg->epoch);
     if (rc == 0)
         rc = ring_map_peer(&l->ring, fds[0], e);
     if (rc != 0)

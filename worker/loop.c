@@ -95,7 +95,7 @@ static void on_link_down(struct worker *w, const struct control_msg *msg, int fd
         return; /* it never came to that link */
     uint32_t n = w->table.n_live;
     drop_requests(w);
-    link_drop(&w->link); /* closes the eventfd, which so leaves the epoll set */
+    link_drop(&w->link); /* closes the pipe end, which so leaves the epoll set */
     log_info(LOG_LINK, "link %" PRIu64 " down, %u requests dropped", msg->epoch, n);
 }
 

@@ -4,32 +4,15 @@
 #include "worker/loop.h"
 #include "worker/sim/sim.h"
 
-#include <sched.h>
-
 static struct worker worker;
 static struct sim sim;
-
-/* How many incarnations of this worker the supervisor has started; 0 = not to be had. The
- * supervisor may be in the middle of writing the record. */
-static uint32_t count_spawns(const struct heritage *h)
-{
-    struct process_record record;
-    uint64_t deadline_ns = clock_now_ns() + NS_PER_S;
-
-    while (seqlock_copy(&h->node->process[SHM_PROC_WORKER(h->args.slot)], &record) != 0) {
-        if (clock_now_ns() > deadline_ns)
-            return 0;
-        sched_yield();
-    }
-    return record.spawns;
-}
 
 static int run_simulated(struct heritage *h)
 {
     struct err e = {0};
     struct control_msg hello = heritage_hello(h);
 
-    if (sim_init(&sim, h->model, count_spawns(h), &worker.link.ring, &e) != 0)
+    if (sim_init(&sim, h->model, h->spawns, &worker.link.ring, &e) != 0)
         return heritage_refuse(h, e.text);
     worker.is_deaf = sim_is_deaf(&sim);
     if (sim_spoil_hello(&sim, h->control, &hello) && heritage_introduce(h, &hello, &e) != 0) {

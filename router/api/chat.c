@@ -74,18 +74,22 @@ static int check_message(size_t at, const struct json_object *m, struct param_er
                         json_type_name(json_type_of(content)));
 }
 
-static int check_prompt(const struct json_object *body, struct param_error *e)
+#define MESSAGES_AT_ONCE 1000
+
+static int check_prompt(const struct json_object *body, size_t *cursor, struct param_error *e)
 {
     const struct json_object *messages = json_get(body, "messages");
 
     if (messages == NULL)
         return param_refuse(e, ERROR_INVALID_BODY, "messages", "messages: missing");
-    for (size_t i = 0; i < json_length(messages); i++) {
-        int rc = check_message(i, json_at(messages, i), e);
+    size_t n = json_length(messages);
+    size_t end = *cursor + MESSAGES_AT_ONCE < n ? *cursor + MESSAGES_AT_ONCE : n;
+    for (; *cursor < end; ++*cursor) {
+        int rc = check_message(*cursor, json_at(messages, *cursor), e);
         if (rc != 0)
             return rc;
     }
-    return 0;
+    return end == n;
 }
 
 static struct json_object *write_prompt(struct generation *g, struct buf *canonical)
@@ -168,6 +172,7 @@ static void write_whole(struct generation *g, enum finish_reason reason, struct 
 static const struct form chat_form = {
     .dialect = DIALECT_CHAT,
     .id_prefix = "chatcmpl-",
+    .check = check_prompt,
     .prompt = write_prompt,
     .start = start_stream,
     .part = write_part,
@@ -177,5 +182,5 @@ static const struct form chat_form = {
 
 enum handler_result chat_create(struct exchange *x)
 {
-    return generate(x, &chat_form, check_prompt);
+    return generate(x, &chat_form);
 }

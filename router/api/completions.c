@@ -14,14 +14,15 @@ static struct json_object *find_prompt(const struct json_object *body)
     return prompt != NULL && json_type_of(prompt) == JSON_STRING ? prompt : NULL;
 }
 
-static int check_prompt(const struct json_object *body, struct param_error *e)
+static int check_prompt(const struct json_object *body, size_t *cursor, struct param_error *e)
 {
+    (void)cursor; /* one value: one slice */
     const struct json_object *prompt = json_get(body, "prompt");
 
     if (prompt == NULL)
         return param_refuse(e, ERROR_INVALID_BODY, "prompt", "prompt: missing");
     if (find_prompt(body) != NULL)
-        return 0;
+        return 1;
     if (json_type_of(prompt) == JSON_ARRAY)
         return param_refuse(e, ERROR_UNSUPPORTED_PARAMETER, "prompt",
                             "prompt: only a string, or an array of one string, is supported by "
@@ -88,6 +89,7 @@ static void write_whole(struct generation *g, enum finish_reason reason, struct 
 static const struct form completion_form = {
     .dialect = DIALECT_COMPLETION,
     .id_prefix = "cmpl-",
+    .check = check_prompt,
     .prompt = write_prompt,
     .start = start_stream,
     .part = write_part,
@@ -97,5 +99,5 @@ static const struct form completion_form = {
 
 enum handler_result completions_create(struct exchange *x)
 {
-    return generate(x, &completion_form, check_prompt);
+    return generate(x, &completion_form);
 }

@@ -22,10 +22,10 @@ static struct router *router_of(const struct exchange *x)
 static void free_generation(struct generation *g)
 {
     deadline_disarm(&g->router->hold_due, &g->hold_due);
-    if (g->encoding != NULL)
-        event_free(g->encoding);
+    if (g->preparing != NULL)
+        event_free(g->preparing);
     json_writer_free(&g->writer);
-    json_free(&g->body);
+    http_server_discard(g->x->server, &g->body);
     buf_free(&g->head);
     buf_free(&g->content);
     buf_free(&g->reasoning);
@@ -273,31 +273,59 @@ static void start(struct generation *g)
 
     buf_add_char(&r->json, '}');
     json_writer_free(&g->writer);
-    json_free(&g->body);
+    http_server_discard(g->x->server, &g->body);
+    counter_add(&r->model->counters->requests, 1);
     if (g->params.is_stream)
         deadline_arm(&g->router->hold_due, &g->hold_due, g, clock_now_ns());
     dispatch_start(r);
 }
 
-/* One slice of the canonical request: "kind", prompt, then the parameters. */
-static bool encode(struct generation *g)
+/* One slice of the work before the start: the prompt is checked, then written. 1 = complete, 0 =
+ * there is more, negative = refused. */
+static int prepare(struct generation *g, struct param_error *e)
 {
-    if (json_writer_step(g->writer, &g->request->json, ENCODE_SLICE) == 0)
-        return false;
-    params_write(&g->params, g->body, g->form->dialect, &g->request->json);
-    return true;
+    struct buf *json = &g->request->json;
+
+    if (g->writer == NULL) {
+        int rc = g->form->check(g->body, &g->cursor, e);
+        if (rc != 1)
+            return rc;
+        g->writer = json_writer_new(g->form->prompt(g, json));
+    }
+    if (json_writer_step(g->writer, json, ENCODE_SLICE) == 0)
+        return 0;
+    params_write(&g->params, g->body, g->form->dialect, json);
+    return 1;
 }
 
-static void on_encoding(evutil_socket_t fd, short what, void *arg)
+/* As prepare, with the consequences. */
+static int prepare_and_start(struct generation *g)
+{
+    struct param_error e = {0};
+    int rc = prepare(g, &e);
+
+    if (rc > 0) {
+        start(g);
+    } else if (rc < 0) {
+        struct request *r = g->request;
+        http_server_discard(g->x->server, &g->body);
+        error_respond(g->x, e.error, e.param, e.text, 0);
+        free_generation(g);
+        request_free(r);
+    }
+    return rc;
+}
+
+static void on_preparing(evutil_socket_t fd, short what, void *arg)
 {
     struct generation *g = arg;
+    struct http_server *s = g->x->server;
 
     (void)fd;
     (void)what;
-    if (encode(g))
-        start(g);
-    else
-        event_active(g->encoding, EV_TIMEOUT, 0);
+    if (prepare_and_start(g) == 0)
+        event_active(g->preparing, EV_TIMEOUT, 0);
+    http_server_flush(s);
 }
 
 static struct generation *new_generation(struct exchange *x, const struct form *form,
@@ -333,17 +361,14 @@ static void fill_request(struct generation *g)
     r->is_stream = g->params.is_stream;
     r->seed = g->params.has_seed ? g->params.seed : hash_random64();
     r->session = find_session(g->x, g->body);
-    counter_add(&r->model->counters->requests, 1);
 }
 
-enum handler_result generate(struct exchange *x, const struct form *form,
-                             int (*check_prompt)(const struct json_object *body,
-                                                 struct param_error *e))
+enum handler_result generate(struct exchange *x, const struct form *form)
 {
     struct params p;
     struct param_error e = {0};
 
-    if (params_read(&p, x->body, form->dialect, &e) != 0 || check_prompt(x->body, &e) != 0) {
+    if (params_read(&p, x->body, form->dialect, &e) != 0) {
         error_respond(x, e.error, e.param, e.text, 0);
         return HANDLER_DONE;
     }
@@ -358,13 +383,13 @@ enum handler_result generate(struct exchange *x, const struct form *form,
     x->call = g;
     x->ops = &exchange_ops;
     fill_request(g);
-    g->writer = json_writer_new(form->prompt(g, &g->request->json));
-    if (encode(g)) {
-        start(g);
-    } else {
-        g->encoding = event_new(g->router->base, -1, 0, on_encoding, g);
-        CHECK(g->encoding != NULL);
-        event_active(g->encoding, EV_TIMEOUT, 0);
+    int rc = prepare_and_start(g);
+    if (rc < 0)
+        return HANDLER_DONE;
+    if (rc == 0) {
+        g->preparing = event_new(g->router->base, -1, 0, on_preparing, g);
+        CHECK(g->preparing != NULL);
+        event_active(g->preparing, EV_TIMEOUT, 0);
     }
     return HANDLER_PENDING;
 }

@@ -18,8 +18,11 @@ struct generation;
 struct form {
     enum dialect dialect;
     const char *id_prefix; /* "chatcmpl-" */
-    /* Append the whole canonical prompt member(s): `"kind":…,"messages":` up to the value; the
-     * value itself is written in slices. Returns the value. */
+    /* Check a slice of the prompt, from *cursor (0 at first): 1 = all of it is right, 0 = there is
+     * more, negative = refused, *e says why. */
+    int (*check)(const struct json_object *body, size_t *cursor, struct param_error *e);
+    /* Append the beginning of the canonical request, up to the prompt, and return that: it is
+     * written in slices. */
     struct json_object *(*prompt)(struct generation *g, struct buf *canonical);
     void (*start)(struct generation *g);             /* first event of a stream, if any */
     void (*part)(struct generation *g, const struct part *part); /* one event */
@@ -34,8 +37,9 @@ struct generation {
     struct request *request;     /* the route layer's; ours until done, failed or cancelled */
     struct json_object *body;    /* owned until encoded */
     struct params params;
+    size_t cursor;               /* how far the prompt is checked */
     struct json_writer *writer;  /* owned while encoding */
-    struct event *encoding;      /* owned while encoding takes several turns */
+    struct event *preparing;     /* owned while checking and encoding take several turns */
     char id[48];
     uint64_t created; /* seconds */
     struct buf head;  /* what every event of this stream begins with */
@@ -45,11 +49,9 @@ struct generation {
     struct deadline hold_due;
 };
 
-/* Take the exchange's body, admit, encode, start. check_prompt: the dialect's own check of the
- * prompt fields. */
-enum handler_result generate(struct exchange *x, const struct form *form,
-                             int (*check_prompt)(const struct json_object *body,
-                                                 struct param_error *e));
+/* Check, admit, encode, start. A long prompt is checked and encoded over several turns of the
+ * loop. */
+enum handler_result generate(struct exchange *x, const struct form *form);
 
 /* hold_due expired. */
 void generation_hold_due(void *owner, uint64_t now_ns);

@@ -32,17 +32,9 @@ static int refuse(struct chunked *c, const char *why)
     return REFUSED;
 }
 
-static int hex_value(unsigned char byte)
-{
-    if (byte >= '0' && byte <= '9')
-        return byte - '0';
-    byte |= 0x20;
-    return byte >= 'a' && byte <= 'f' ? byte - 'a' + 10 : -1;
-}
-
 static int take_size(struct chunked *c, unsigned char byte)
 {
-    int digit = hex_value(byte);
+    int digit = gate_hex_value((char)byte);
 
     if (digit >= 0) {
         if (++c->digits > SIZE_DIGITS_MAX)

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #define READ_SIZE     (64u << 10)
-#define READS_AT_ONCE 4
+#define READS_AT_ONCE 1 /* a large body is parsed as it comes: one piece, then the others */
 #define NOTSENT_LOWAT (64 << 10)
 #define LINGER_NS     (2 * NS_PER_S)
 #define LINGER_BYTES  (16u << 20)
@@ -460,6 +460,7 @@ void conns_init(struct http_server *s)
 {
     s->conns = calloc(1, sizeof *s->conns);
     CHECK(s->conns != NULL);
+    reaper_open(s);
     TAILQ_INIT(&s->conns->all);
     TAILQ_INIT(&s->conns->dirty);
     deadline_queue_init(&s->head_due, 0, on_head_due);
@@ -521,6 +522,7 @@ void conns_close(struct http_server *s)
 
     while ((c = TAILQ_FIRST(&s->conns->all)) != NULL)
         close_conn(c);
+    reaper_close(s);
     free(s->conns);
     s->conns = NULL;
 }

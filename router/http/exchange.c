@@ -29,7 +29,7 @@ void exchange_forget(struct conn *c)
     struct exchange *x = &c->x;
 
     free(x->path);
-    json_free(&x->body);
+    http_server_discard(c->server, &x->body);
     *x = (struct exchange){.server = c->server, .key = -1};
 }
 
@@ -65,7 +65,7 @@ static bool parse_head(const char *data, size_t len, const struct gate_head *hea
 
     http_parser_init(&p, HTTP_REQUEST);
     http_parser_execute(&p, &settings, data, len);
-    if (HTTP_PARSER_ERRNO(&p) != HPE_OK || p.upgrade)
+    if (HTTP_PARSER_ERRNO(&p) != HPE_OK) /* Upgrade is an offer, and not taken */
         return false;
     *keeps_alive = http_should_keep_alive(&p) != 0;
     return strcmp(http_method_str((enum http_method)p.method), gate_method_name(head->method)) == 0 &&

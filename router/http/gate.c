@@ -78,6 +78,14 @@ bool gate_is_value_byte(unsigned char c)
     return (classes[c] & IN_VALUE) != 0;
 }
 
+int gate_hex_value(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
 const char *gate_method_name(enum gate_method m)
 {
     return methods[m].text;
@@ -161,15 +169,6 @@ static enum gate_result check_method(struct check *c)
     return refuse(c->why, 501, "unknown method");
 }
 
-/* Value of a hexadecimal digit, or -1. */
-static int hex_value(char ch)
-{
-    if (ch >= '0' && ch <= '9')
-        return ch - '0';
-    ch |= 0x20;
-    return ch >= 'a' && ch <= 'f' ? ch - 'a' + 10 : -1;
-}
-
 static bool is_dot_segment(const char *segment, size_t len)
 {
     return (len == 1 && segment[0] == '.') || (len == 2 && segment[0] == '.' && segment[1] == '.');
@@ -179,8 +178,8 @@ static bool is_dot_segment(const char *segment, size_t len)
  * or hides what would be read differently after decoding. */
 static int decode_escape(const char *s, size_t n, bool may_be_slash)
 {
-    int high = n >= 3 ? hex_value(s[1]) : -1;
-    int low = n >= 3 ? hex_value(s[2]) : -1;
+    int high = n >= 3 ? gate_hex_value(s[1]) : -1;
+    int low = n >= 3 ? gate_hex_value(s[2]) : -1;
     int byte = high * 16 + low;
 
     if (high < 0 || low < 0 || byte < 0x20 || byte == 0x7f || byte == '\\' ||
@@ -305,7 +304,7 @@ static size_t host_part(const char *s, size_t n)
     size_t len = 0;
 
     if (n > 0 && s[0] == '[') {
-        for (len = 1; len < n && (hex_value(s[len]) >= 0 || s[len] == ':' || s[len] == '.');)
+        for (len = 1; len < n && (gate_hex_value(s[len]) >= 0 || s[len] == ':' || s[len] == '.');)
             len++;
         if (len == n || s[len] != ']' || len < 3)
             return 0;

@@ -5,15 +5,17 @@
  * Rules (tests/unit/gate_test.c has a row for each):
  *  G1 request line METHOD SP target SP HTTP/1.[01], at most 8 KiB, known methods; target in
  *     origin-form, bytes 0x21-0x7E, no '#' and no '\', percent-decoded once, no %00 %2f %5c
- *     (but %2f in a model's id, behind GATE_ID_PREFIX, where SDKs escape the slash of org/name),
- *     no "." or ".." segments; absolute-form only when its authority is one of ours; OPTIONS *
+ *     (but %2f in a model's id, behind GATE_ID_PREFIX, where SDKs escape the slash of org/name)
+ *     or other escaped control bytes, no "." or ".." segments; absolute-form only when its
+ *     authority is one of ours; OPTIONS *
  *  G2 field names are tokens; no obs-fold, no space before ':'; CRLF only; no NUL or control bytes
  *     in values; at most 64 fields, 16 KiB each, 32 KiB together (431)
  *  G3 exactly one Host in HTTP/1.1 (at most one in 1.0), and it is one of ours (421)
  *  G4 one Content-Length of at most 19 digits, or Transfer-Encoding exactly "chunked" with
- *     HTTP/1.1; both, two different, or anything else: 400
+ *     HTTP/1.1; both, one of them twice, or anything else: 400. Also what http-parser would
+ *     misread: a tab behind Content-Length, a name that merely begins with Transfer-Encoding
  *  G5 Content-Encoding other than identity: 415; announced body over the limit: the caller (413)
- *  G6 Expect other than 100-continue: 417
+ *  G6 Expect other than one 100-continue: 417; without a body, or in HTTP/1.0, it is ignored
  */
 #ifndef ROUTER_HTTP_GATE_H
 #define ROUTER_HTTP_GATE_H
@@ -64,7 +66,7 @@ struct gate_head {
 /* What a Host (or absolute-form authority) must be. NULL accepts any. */
 struct gate_hosts {
     bool is_any;
-    const char *const *names; /* lower case, without port unless it has one */
+    const char *const *names; /* lower case, IPv6 in brackets, without port unless it has one */
     size_t n_names;           /* loopback names and addresses are always accepted */
 };
 
@@ -89,6 +91,9 @@ enum gate_result gate_check(const char *data, size_t head_len, const struct gate
 /* Bytes of a field name, and of a field value (SP, HT, visible ASCII, obs-text): nothing else. */
 bool gate_is_name_byte(unsigned char c);
 bool gate_is_value_byte(unsigned char c);
+
+/* Value of a hexadecimal digit, or -1. */
+int gate_hex_value(char c);
 
 /* The value of a field by lower-case name, or a span of length 0 (found tells the difference). */
 struct gate_span gate_find(const struct gate_head *head, const char *data, const char *name,

@@ -96,6 +96,7 @@ struct http_server {
     struct listener *listener; /* owned */
     struct conn_list *conns;   /* owned */
     struct addresses *addresses; /* owned: connections per remote address */
+    struct reaper *reaper;       /* owned: trees being freed */
     bool is_metrics;           /* the metrics listener: never TLS */
     bool is_draining;
     struct deadline_queue head_due, idle_due, write_due, tls_due, silent_due;
@@ -136,7 +137,12 @@ size_t exchange_pending_bytes(const struct exchange *x);
 /* Write what was appended since the last flush, on every connection that has something. */
 void http_server_flush(struct http_server *s);
 
+/* Free a request body, a large one over several turns of the loop. */
+void http_server_discard(struct http_server *s, struct json_object **tree);
+
 /* --- inside router/http --- */
+void reaper_open(struct http_server *s);
+void reaper_close(struct http_server *s);
 struct conn;
 void listener_close(struct http_server *s);
 int listener_open(struct http_server *s, int fd, struct err *e);

@@ -243,7 +243,7 @@ void link_bind(struct link *l, struct request *r)
         .seed = r->seed,
         .n_resume = r->n_tokens,
         .credit = r->n_taken + CREDIT_TOKENS,
-        .json_len = (uint32_t)buf_pending(&r->json),
+        .json_len = (uint32_t)r->json.len,
         .flags = r->is_canary ? SUBMIT_CANARY : 0,
     };
 
@@ -265,7 +265,6 @@ void link_bind(struct link *l, struct request *r)
 
     buf_add(&r->submit, &head, sizeof head);
     buf_add(&r->submit, r->tokens, r->n_tokens * sizeof *r->tokens);
-    buf_add(&r->submit, r->json.data + r->json.pos, buf_pending(&r->json));
     r->submit_done = 0;
     r->wants_submit = true;
     request_set_state(r, REQUEST_SUBMITTED);
@@ -276,8 +275,9 @@ void link_bind(struct link *l, struct request *r)
 static bool send_wanted(struct link *l, struct request *r)
 {
     if (r->wants_submit) {
-        if (ring_send(&l->ring, RING_SUBMIT, r->id, r->submit.data, r->submit.len,
-                      &r->submit_done) == 0)
+        const struct iovec part[] = {{r->submit.data, r->submit.len},
+                                     {r->json.data, r->json.len}};
+        if (ring_send_parts(&l->ring, RING_SUBMIT, r->id, part, 2, &r->submit_done) == 0)
             return false;
         r->wants_submit = false;
         buf_free(&r->submit);

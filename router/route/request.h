@@ -75,7 +75,7 @@ struct request {
     TAILQ_ENTRY(request) sending; /* link->sending */
     bool is_sending;
     bool wants_submit, wants_credit, wants_cancel;
-    struct buf submit; /* record being sent */
+    struct buf submit; /* head and journal of the SUBMIT being sent; the JSON follows */
     size_t submit_done;
     uint32_t n_taken;        /* journal length when the owner had taken everything */
     uint32_t credit;         /* tokens granted in all: at most n_taken + CREDIT_TOKENS */

@@ -110,7 +110,7 @@ class Node:
         self.wrapper = list(wrapper)
         self.scheme = scheme
         self.process = None
-        self.metrics_seen = set()
+        self.metrics_seen = set()  # families that were not zero in some scrape
         self.leaves_segment = False  # a supervisor that is killed cannot remove it
 
     # --- life ---
@@ -180,7 +180,7 @@ class Node:
             return
         if self.process.poll() is None:
             with contextlib.suppress(OSError, http1.Closed, AssertionError):
-                self.remember_metrics()
+                self.metrics()
             self.signal(SIGTERM)
         try:
             code = self.process.wait(timeout * SLOWNESS)
@@ -328,15 +328,14 @@ class Node:
             conn.send(http1.request_bytes("GET", "/metrics", headers={"Connection": "close"}))
             response = conn.read_response()
         assert response.status == 200, response
-        return prom.Metrics(response.body.decode())
+        metrics = prom.Metrics(response.body.decode())
+        self.metrics_seen |= metrics.moved()
+        return metrics
 
     def counter(self, name):
         """A counter from shared memory, summed over models and workers."""
         counters = self.ctl("counters", "--json")["counters"]
         return sum(counter["value"] for counter in counters if counter["name"] == name)
-
-    def remember_metrics(self):
-        self.metrics_seen |= self.metrics().moved()
 
     def ctl(self, *arguments, check=True, env=None):
         """cortexctl on this instance; the parsed --json output when that is asked for."""

@@ -48,7 +48,6 @@ def test_router_stopped(node):
 def test_everything_dead(node):
     n = node(models={"demo": {"workers": 2}})
     n.chat(max_tokens=3)
-    n.remember_metrics()
     n.leaves_segment = True
     for pid in [n.process.pid, n.router_pid(), *n.worker_pids().values()]:
         os.kill(pid, SIGKILL)

@@ -2,7 +2,7 @@
 import os
 import threading
 import time
-from signal import SIGKILL, SIGSTOP
+from signal import SIGHUP, SIGKILL, SIGSTOP
 
 import pytest
 
@@ -16,7 +16,7 @@ def gone(pid):
     try:
         with open(f"/proc/{pid}/stat") as stat:
             return stat.read().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return True
 
 
@@ -28,7 +28,6 @@ def test_supervisor_killed(make_node):
     with n.connect() as conn:
         conn.send(streams.chat_request("demo", 1, 1000))
         wait_for("tokens", lambda: n.metrics()["cortex_completion_tokens_total"] > 0)
-        n.remember_metrics()
         children = [n.router_pid(), *n.worker_pids().values()]
         assert len(children) == 4
         os.kill(n.process.pid, SIGKILL)
@@ -145,3 +144,19 @@ def test_the_same_instance_twice_is_refused(make_node):
     assert second.process.wait(10) in (100, 111)
     assert str(first.process.pid) in second.log()
     assert first.chat(max_tokens=1).status == 200
+
+
+def test_a_worker_started_after_a_reload_serves_its_own_model(node):
+    """Models keep their numbers when one before them goes; a worker finds its section by name."""
+    n = node(models={"first": {"simulate_tokens": 3}, "second": {"simulate_tokens": 9}})
+    del n.sections['model "first"']
+    n.write_config()
+    n.signal(SIGHUP)
+    wait_for("the reload", lambda: n.metrics()["cortex_config_reloads_total"] == 1)
+    wait_for("the end of first's worker", lambda: len(n.worker_pids()) == 1)
+    slot, pid = next(iter(n.worker_pids().items()))
+    n.kill_worker(slot)
+    wait_for("a new worker", lambda: n.worker_pids().get(slot) not in (None, pid))
+    answer = n.chat(model="second", seed=1).json()
+    assert answer["choices"][0]["message"]["content"] == words.text(1, 9)
+    assert n.chat(model="first", seed=1).status == 404

@@ -2,7 +2,7 @@
 §3. Requests that ran there go on elsewhere, with the same bytes."""
 import asyncio
 import time
-from signal import SIGCONT, SIGSTOP
+from signal import SIGCONT, SIGHUP, SIGSTOP
 
 import pytest
 
@@ -153,6 +153,18 @@ def test_ignores_sigterm(make_node):
     began = time.monotonic()
     n.stop(timeout=5)
     assert time.monotonic() - began >= 0.5
+
+
+def test_ignores_sigterm_while_the_others_serve(make_node):
+    """The same when only its model goes: killed, counted, and nobody else is disturbed."""
+    n = make_node(models={"demo": {}, "deaf": {"simulate_fault": "ignore-term"}},
+                  supervisor={"stop_timeout_ms": 200}).start()
+    del n.sections['model "deaf"'], n.models["deaf"]
+    n.write_config()
+    n.signal(SIGHUP)
+    wait_for("its end", lambda: len(n.worker_pids()) == 1)
+    assert n.metrics()["cortex_child_kill_escalations_total"] == 1
+    assert n.chat(max_tokens=3).status == 200
 
 
 def test_queue_survives_a_dead_model(node):

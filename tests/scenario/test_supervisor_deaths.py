@@ -329,9 +329,11 @@ def test_a_late_supervisor_kills_nobody(fake):
     """The whole machine stood still: after its own absence it gives everybody a fresh period."""
     n = fake(models={"demo": {"workers": 2}})
     children = [n.router_pid(), *n.worker_pids().values()]
-    for pid in [n.process.pid, *children]:
+    for pid in children:
         kill(pid, SIGSTOP)
     at = now()
+    wait_for("ticks that saw their last progress", lambda: now() - at > 0.3)
+    kill(n.process.pid, SIGSTOP)
     wait_for("two seconds", lambda: now() - at > 2)
     kill(n.process.pid, SIGCONT)
     wait_for("the late tick", lambda: n.counter("late_ticks") == 1)
@@ -360,10 +362,10 @@ def test_out_of_descriptors(fake):
 def test_too_few_descriptors_to_start(make_fake):
     """Said at once, and exact: with as many as it asks for, every worker is linked."""
     limited = lambda limit: ["sh", "-c", f'ulimit -n {limit} && exec "$@"', "sh"]
-    n = make_fake(models={"demo": {"workers": 16}}, wrapper=limited(100)).spawn()
+    n = make_fake(models={"demo": {"workers": 16}}, wrapper=limited(120)).spawn()
     assert n.wait_exit() == 100
-    assert "the limit is 100, these workers need 122" in n.log()
-    n.wrapper = limited(122)
+    assert "the limit is 120, these workers need 154" in n.log()
+    n.wrapper = limited(154)
     n.start()
     at = kill(n.router_pid(), SIGKILL)
     n.wait_event("link-read", "router", n=16, after=at)

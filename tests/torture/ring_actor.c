@@ -84,6 +84,15 @@ static void handle_control(struct actor *a)
         torture_fail("control: %s", e.text);
 }
 
+/* Shift this side against the other, so that publishing meets going to sleep within nanoseconds. */
+static void spin(struct actor *a)
+{
+    if (a->spin == 0)
+        return;
+    for (uint64_t n = torture_random(&a->chance) % a->spin; n > 0; n--)
+        atomic_signal_fence(memory_order_seq_cst);
+}
+
 /* ---- records ---- */
 
 static bool take_records(struct actor *a)
@@ -128,6 +137,7 @@ static bool send_records(struct actor *a, bool *is_blocked)
         else
             *is_blocked = true;
     }
+    spin(a);
     ring_publish(&a->ring);
     return a->ring.tail != tail;
 }
@@ -171,6 +181,7 @@ static void turn(struct actor *a)
     if (has_taken || has_sent)
         return;
     uint32_t bits = RING_ASLEEP_DATA | (is_blocked ? RING_ASLEEP_SPACE : 0);
+    spin(a);
     if (ring_sleep(&a->ring, bits))
         sleep_until_woken(a, bits);
     if (a->is_up)
@@ -249,10 +260,14 @@ bool link_make(struct child *router, struct child *worker, uint64_t epoch, uint3
         torture_fail("%s", e.text);
     msg.type = CONTROL_LINK_READ;
     is_made = is_made &&
-              control_send(router->sock, &msg, (int[]){l.memory[W2R], l.router_wake, l.worker_wake},
+              control_send(router->sock, &msg, (int[]){l.memory[W2R], l.router_wake[0], l.worker_wake[1]},
                            3) == 0 &&
-              control_send(worker->sock, &msg, (int[]){l.memory[R2W], l.worker_wake, l.router_wake},
+              control_send(worker->sock, &msg, (int[]){l.memory[R2W], l.worker_wake[0], l.router_wake[1]},
                            3) == 0;
-    link_fds_close(&l);
+    /* Ends of the wake-up pipes stay open until the next link, as the supervisor keeps them. */
+    static struct link_fds kept = LINK_FDS_NONE;
+    link_fds_close_memory(&l);
+    link_fds_close(&kept);
+    kept = l;
     return is_made;
 }

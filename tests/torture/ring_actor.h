@@ -20,9 +20,10 @@ struct outbox {
 
 struct actor {
     enum ring_direction sends;
-    uint64_t chance;                                   /* state of torture_random */
-    void *state;                                       /* borrowed: of the functions below */
-    bool (*next)(struct actor *a, struct outbox *out); /* false = nothing to send now */
+    unsigned spin;   /* longest idle loop before publishing and before sleeping, 0 = none */
+    uint64_t chance; /* state of torture_random */
+    void *state;     /* borrowed: of the functions below */
+    bool (*next)(struct actor *a, struct outbox *out);            /* false = nothing to send now */
     void (*take)(struct actor *a, const struct ring_record *rec); /* fails the test by itself */
     void (*linked)(struct actor *a);                              /* a fresh link is up */
     bool (*is_over)(struct actor *a);

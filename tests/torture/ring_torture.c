@@ -1,4 +1,4 @@
-/* Rings between real processes, over the memfds, seals and eventfds of production.
+/* Rings between real processes, over the memfds, seals and pipes of production.
  *
  * carry     records of all lengths both ways through rings of all sizes; no wake-up is lost
  * kill      kill -9 (some after a SIGSTOP) of either side at random moments, also while a link is
@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 
@@ -126,7 +127,7 @@ static void expect_clean_exit(struct child *c)
     close(c->sock);
 }
 
-static void carry_once(uint32_t capacity, uint64_t n, uint64_t ahead, uint64_t epoch)
+static void carry_once(uint32_t capacity, uint64_t n, uint64_t ahead, unsigned spin, uint64_t epoch)
 {
     struct actor sides[2];
     struct flow flows[2];
@@ -139,7 +140,8 @@ static void carry_once(uint32_t capacity, uint64_t n, uint64_t ahead, uint64_t e
                                    .peer_key = epoch * 2 + 1 - (uint64_t)dir,
                                    .types = {RING_SUBMIT, RING_TOKEN}};
         sides[dir] = (struct actor){.sends = (enum ring_direction)dir,
-                                    .chance = epoch << 20,
+                                    .chance = (epoch << 20) + ((uint64_t)dir << 50),
+                                    .spin = spin,
                                     .state = &flows[dir],
                                     .next = carry_next,
                                     .take = carry_take,
@@ -158,14 +160,15 @@ static void carry(uint64_t deadline)
     static const struct {
         uint32_t capacity;
         uint64_t n, ahead;
-    } rows[] = {{1, 2000, 50},     {8, 10000, UINT32_MAX},     {64, 20000, 1},
-                {8, 10000, 3},     {4096, 100000, UINT32_MAX}, {64, 30000, UINT32_MAX},
-                {4096, 20000, 100}};
+        unsigned spin;
+    } rows[] = {{1, 2000, 50, 0},     {8, 10000, 1, 20000},         {8, 10000, UINT32_MAX, 0},
+                {64, 10000, 1, 5000}, {8, 5000, UINT32_MAX, 20000}, {4096, 100000, UINT32_MAX, 0},
+                {8, 10000, 1, 50000}, {64, 30000, UINT32_MAX, 0},   {4096, 20000, 100, 100}};
     uint64_t epoch = 1;
 
     for (; epoch <= sizeof rows / sizeof rows[0] || clock_now_ns() < deadline; epoch++) {
         size_t i = (epoch - 1) % (sizeof rows / sizeof rows[0]);
-        carry_once(rows[i].capacity, rows[i].n, rows[i].ahead, epoch);
+        carry_once(rows[i].capacity, rows[i].n, rows[i].ahead, rows[i].spin, epoch);
     }
     printf("carry: %" PRIu64 " records in %" PRIu64 " entries, %" PRIu64 " sleeps, none lost\n",
            atomic_load(&shared->records), atomic_load(&shared->entries),
@@ -508,6 +511,8 @@ static void hostile(uint64_t deadline)
         pair_open(&p, rounds + 1, capacities[rounds % 4]);
         fflush(stdout);
         pid_t pid = fork();
+        if (pid == 0)
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
         while (pid == 0)
             scribble(&p.worker, &chance);
         violations += read_from_hostile(&p.router, clock_now_ns() + 20 * NS_PER_MS);

@@ -63,7 +63,7 @@ static void become_worker(const struct stage *s, int control, int config)
         if (dup2(fds[i], CHILD_FD_CONTROL + i) < 0)
             _exit(99);
     close_range(CHILD_FD_CONFIG + 1, ~0u, 0);
-    execl(WORKER_BINARY, WORKER_BINARY, "--slot", "3", "--model", "0", "--epoch", epoch,
+    execl(WORKER_BINARY, WORKER_BINARY, "--slot", "3", "--model", "5", "--epoch", epoch,
           "--simulate", (char *)NULL);
     _exit(99);
 }
@@ -78,6 +78,8 @@ void stage_spawn(struct stage *s)
     s->process.spawns++;
     s->process.epoch = s->epoch;
     seqlock_publish(&s->node->process[SHM_PROC_WORKER(3)], &s->process);
+    /* Its number there is not its place in the configuration: the name joins the two. */
+    seqlock_publish(&s->node->model[5], &(struct model_record){.name = "sim/stage"});
     memset(&s->node->panic[SHM_PROC_WORKER(3)], 0, sizeof s->node->panic[0]);
     int config = fd_sealed_text("config", s->config, strlen(s->config), &e);
     assert_true(config >= 0);
@@ -144,10 +146,10 @@ void stage_link(struct stage *s)
     assert_int_equal(ring_map_own(&s->ring, s->fds.memory[R2W], R2W, s->epoch, &e), 0);
     assert_int_equal(link_fds_seal(&s->fds, &e), 0);
     assert_int_equal(ring_map_peer(&s->ring, s->fds.memory[W2R], &e), 0);
-    s->ring.wake_fd = dup(s->fds.router_wake);
-    s->ring.wake_peer_fd = dup(s->fds.worker_wake);
+    s->ring.wake_fd = dup(s->fds.router_wake[0]);
+    s->ring.wake_peer_fd = dup(s->fds.worker_wake[1]);
     msg.type = CONTROL_LINK_READ;
-    int fds[3] = {s->fds.memory[R2W], s->fds.worker_wake, s->fds.router_wake};
+    int fds[3] = {s->fds.memory[R2W], s->fds.worker_wake[0], s->fds.router_wake[1]};
     assert_int_equal(control_send(s->control, &msg, fds, 3), 0);
     s->assembler = (struct ring_assembler){.len_max = W2R_RECORD_MAX};
 }

@@ -261,6 +261,50 @@ static void test_open_refuses(void **state)
     assert_int_equal(describe_open(&bad, node, sizeof *node, &e), 0);
 }
 
+/* Rows of the description that make no sense, one thing wrong at a time. */
+static void test_rows_refused(void **state)
+{
+    struct shm_section_desc s, *section = &node->section[0], good_section = *section;
+    struct shm_field_desc f, *field = &node->field[0], good_field = *field;
+    const uint32_t room = section->stride - section->payload;
+
+    (void)state;
+#define BAD_SECTION(change) \
+    change; \
+    assert_int_equal(describe_section_at(&d, 0, &s), -EPROTO); \
+    *section = good_section
+    BAD_SECTION(section->offset = sizeof *node + 8);
+    BAD_SECTION(section->offset += 4);
+    BAD_SECTION(section->stride = 0);
+    BAD_SECTION(section->stride += 4);
+    BAD_SECTION(section->payload = 4);
+    BAD_SECTION(section->payload = 0);
+    BAD_SECTION(section->payload = section->stride + 8);
+    BAD_SECTION(section->count = UINT32_MAX);
+    BAD_SECTION(section->first_field = node->header.n_fields + 1);
+    BAD_SECTION(section->n_fields = node->header.n_fields + 1);
+    assert_int_equal(describe_section_at(&d, 0, &s), 0);
+#define BAD_FIELD(change) \
+    change; \
+    assert_int_equal(describe_field_at(&d, &s, 0, &f), -EPROTO); \
+    *field = good_field
+    BAD_FIELD(field->offset = room + 1);
+    BAD_FIELD(field->offset = room - 3);
+    BAD_FIELD(field->offset = UINT32_MAX);
+    BAD_FIELD(field->size = 0);
+    BAD_FIELD(field->size = 6);
+    BAD_FIELD(field->size = 65532);
+    assert_int_equal(describe_field_at(&d, &s, 0, &f), 0);
+
+    struct describe_value v;
+    field->type = 77; /* of a later version */
+    field->size = 3;
+    assert_int_equal(describe_field_at(&d, &s, 0, &f), 0);
+    assert_string_equal(describe_type_name(f.type), "?");
+    describe_get(&node->process[0].word, &f, &v);
+    assert_string_equal(v.str, "?");
+}
+
 static void walk_everything(const struct describe *w)
 {
     static _Alignas(8) char record[1 << 20];
@@ -330,6 +374,7 @@ int main(void)
         WITH_NODE(test_torn_and_out_of_range),
         WITH_NODE(test_log_lines),
         WITH_NODE(test_open_refuses),
+        WITH_NODE(test_rows_refused),
         WITH_NODE(test_hostile_description),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -139,10 +139,10 @@ static void start_worker(int i)
     assert_int_equal(ring_map_own(&w->ring, fds.memory[W2R], W2R, w->epoch, &e), 0);
     assert_int_equal(link_fds_seal(&fds, &e), 0);
     assert_int_equal(ring_map_peer(&w->ring, fds.memory[R2W], &e), 0);
-    w->ring.wake_fd = dup(fds.worker_wake);
-    w->ring.wake_peer_fd = dup(fds.router_wake);
+    w->ring.wake_fd = dup(fds.worker_wake[0]);
+    w->ring.wake_peer_fd = dup(fds.router_wake[1]);
     struct control_msg up = {.epoch = w->epoch, .seats = 8, .vocab = VOCAB, .context = 4096};
-    link_start(rt, &up, (int[]){fds.memory[W2R], fds.router_wake, fds.worker_wake, -1});
+    link_start(rt, &up, (int[]){fds.memory[W2R], fds.router_wake[0], fds.worker_wake[1], -1});
     link_fds_close(&fds);
     loop();
 }

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -116,6 +117,8 @@ static void test_killed_writers(void **state)
     for (uint64_t round = 0; round < 40; round++) {
         uint64_t before = atomic_load(&ring->written);
         pid_t pid = fork();
+        if (pid == 0)
+            prctl(PR_SET_PDEATHSIG, SIGKILL); /* a failed test leaves nobody behind */
         if (pid == 0)
             for (uint64_t n = before;; n++)
                 log_info(LOG_SYSTEM, "%0200llu", (unsigned long long)n);

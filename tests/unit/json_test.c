@@ -346,9 +346,39 @@ static void readers_survive_big_documents(void **state)
     buf_free(&big);
 }
 
+/* A tree given back in steps: as many as its size asks for, and nothing left behind (ASan). */
+static void a_tree_is_freed_in_steps(void **state)
+{
+    static const char *const small[] = {"null", "1", "[]", "{}", "[[[]]]", "{\"a\":{\"b\":[1,{}]}}"};
+    struct buf text = {0};
+    struct json_object *root;
+    struct err e;
+    int steps = 1;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof small / sizeof small[0]; i++) {
+        assert_int_equal(json_parse(small[i], strlen(small[i]), &root, &e), 0);
+        assert_int_equal(json_free_step(&root, 100), 1);
+        assert_null(root);
+    }
+    assert_int_equal(json_free_step(&root, 1), 1); /* NULL is free already */
+
+    buf_add_str(&text, "{\"messages\":[0");
+    for (int i = 0; i < 1000; i++)
+        buf_add_str(&text, ",{\"role\":\"user\",\"content\":[{\"text\":\"x\"}]}");
+    buf_add_str(&text, "],\"b\":2}");
+    assert_int_equal(json_parse(text.data, text.len, &root, &e), 0);
+    while (json_free_step(&root, 50) == 0)
+        steps++;
+    assert_null(root);
+    assert_in_range(steps, 60, 140); /* 5003 values, 50 at a time */
+    buf_free(&text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_tree_is_freed_in_steps),
         cmocka_unit_test(trees_from_every_split),
         cmocka_unit_test(errors_are_the_validators),
         cmocka_unit_test(an_abandoned_document_leaves_nothing),

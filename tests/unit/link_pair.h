@@ -1,4 +1,4 @@
-/* Both ends of a link in one process, over the real memfds and eventfds. */
+/* Both ends of a link in one process, over the real memfds and pipes. */
 #ifndef TESTS_UNIT_LINK_PAIR_H
 #define TESTS_UNIT_LINK_PAIR_H
 
@@ -23,10 +23,10 @@ static inline void pair_open(struct link_pair *p, uint64_t epoch, uint32_t capac
     CHECK(link_fds_seal(&p->fds, &e) == 0);
     CHECK(ring_map_peer(&p->router, p->fds.memory[W2R], &e) == 0);
     CHECK(ring_map_peer(&p->worker, p->fds.memory[R2W], &e) == 0);
-    p->router.wake_fd = dup(p->fds.router_wake);
-    p->router.wake_peer_fd = dup(p->fds.worker_wake);
-    p->worker.wake_fd = dup(p->fds.worker_wake);
-    p->worker.wake_peer_fd = dup(p->fds.router_wake);
+    p->router.wake_fd = dup(p->fds.router_wake[0]);
+    p->router.wake_peer_fd = dup(p->fds.worker_wake[1]);
+    p->worker.wake_fd = dup(p->fds.worker_wake[0]);
+    p->worker.wake_peer_fd = dup(p->fds.router_wake[1]);
 }
 
 static inline void pair_close(struct link_pair *p)

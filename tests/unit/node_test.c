@@ -15,6 +15,7 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -50,6 +51,16 @@ static int exists(const char *path)
     if (fd >= 0)
         close(fd);
     return fd >= 0;
+}
+
+/* A child that does not outlive a failed test. */
+static pid_t fork_mortal(void)
+{
+    pid_t pid = fork();
+
+    if (pid == 0)
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+    return pid;
 }
 
 static void assert_contains(const char *text, const char *part)
@@ -204,7 +215,7 @@ static void test_creators_race(void **state)
         assert_int_equal(pipe2(results, O_CLOEXEC), 0);
         pid_t pids[CREATORS] = {0};
         for (int i = 0; i < CREATORS; i++) {
-            pids[i] = fork();
+            pids[i] = fork_mortal();
             if (pids[i] != 0)
                 continue;
             struct node_owner o;
@@ -232,6 +243,58 @@ static void test_creators_race(void **state)
         close(results[0]);
         close(results[1]);
     }
+}
+
+/* Take away every unlocked file under the temporary name, as a creator does that mistakes a fresh
+ * one for a leftover. */
+static _Noreturn void remove_for_ever(void)
+{
+    char path[96];
+    struct stat ours, named;
+
+    snprintf(path, sizeof path, "/dev/shm%s", temporary);
+    for (;;) {
+        int fd = shm_open(temporary, O_RDWR, 0);
+        if (fd < 0)
+            continue;
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &ours) == 0 && stat(path, &named) == 0 &&
+            ours.st_ino == named.st_ino)
+            shm_unlink(temporary);
+        close(fd);
+    }
+}
+
+/* A creator whose file is taken away before it has locked it starts over, or gives up: it never
+ * publishes a file that is not under its lock. */
+static void test_creator_loses_its_file(void **state)
+{
+    int made = 0;
+    pid_t pid = fork_mortal();
+
+    (void)state;
+    if (pid == 0)
+        remove_for_ever();
+    for (int i = 0; i < 300; i++) {
+        struct node_owner o;
+        struct err e = {0};
+        struct stat ours, named;
+        int rc = node_create(&o, instance, BOOT, &e);
+        if (rc != 0) {
+            assert_int_equal(rc, -EBUSY);
+            continue;
+        }
+        made++;
+        int fd = shm_open(name, O_RDONLY, 0);
+        assert_true(fd >= 0);
+        assert_int_equal(fstat(fd, &named), 0);
+        assert_int_equal(fstat(o.fd, &ours), 0);
+        assert_int_equal(named.st_ino, ours.st_ino);
+        close(fd);
+        node_close(&o, 1);
+    }
+    kill(pid, SIGKILL);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    assert_true(made > 0);
 }
 
 static void test_share_with_group(void **state)
@@ -353,6 +416,7 @@ int main(void)
         WITH_NAMES(test_child_does_not_hold_the_lock),
         WITH_NAMES(test_leftover_of_a_killed_creator),
         WITH_NAMES(test_creators_race),
+        WITH_NAMES(test_creator_loses_its_file),
         WITH_NAMES(test_share_with_group),
         WITH_NAMES(test_map_refuses),
         WITH_NAMES(test_attach_another_version),

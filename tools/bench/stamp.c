@@ -1,5 +1,5 @@
 /* stamp.so: preloaded into a process, notes when it last told somebody that there is something: a
- * write of eight bytes (an eventfd) or a send. This is how the time from the worker's event to the
+ * write of one byte (a wake-up of a ring) or a send. This is how the time from the worker's event to the
  * client is measured without a clock in the product. Environment:
  *   BENCH_STAMP_FILE  8 bytes, written here, read by streams --stamp
  *   BENCH_STAMP_NAME  the program that is meant; its relatives inherit the preload too */
@@ -45,7 +45,7 @@ static void note_now(void)
 
 ssize_t write(int fd, const void *data, size_t len)
 {
-    if (len == sizeof(uint64_t))
+    if (len == 1)
         note_now();
     return syscall(SYS_write, fd, data, len);
 }

@@ -64,7 +64,9 @@ void add_span(struct buf *b, uint64_t ns)
 {
     uint64_t s = ns / NS_PER_S;
 
-    if (ns < NS_PER_S)
+    if (ns < NS_PER_MS)
+        buf_printf(b, "%" PRIu64 "us", ns / NS_PER_US);
+    else if (ns < NS_PER_S)
         buf_printf(b, "%" PRIu64 "ms", ns / NS_PER_MS);
     else if (s < 60)
         buf_printf(b, "%" PRIu64 ".%" PRIu64 "s", s, ns / (NS_PER_S / 10) % 10);

@@ -145,15 +145,13 @@ static void write_kind(struct garbage_place *p, enum garbage_kind kind)
 
 void garbage_write(struct garbage_place *place, enum garbage_kind kind)
 {
-    uint64_t one = 1;
-
     if (kind == GARBAGE_ANY)
         kind = (enum garbage_kind)(1 + hash_random64() % (GARBAGE_KINDS_N - 1));
     log_warning(LOG_LINK, "fault on demand: garbage %s", garbage_name(kind));
     write_kind(place, kind);
     ring_publish(place->ring);
     if (place->ring->wake_peer_fd >= 0) {
-        ssize_t n = write(place->ring->wake_peer_fd, &one, sizeof one);
+        ssize_t n = write(place->ring->wake_peer_fd, "", 1);
         (void)n; /* EAGAIN: it is being woken already */
     }
 }

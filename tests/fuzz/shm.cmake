@@ -1,0 +1,1 @@
+cortex_fuzzer(ring_image_fuzz SRC ring_image_fuzz.c LIBS cortex_shm)
