@@ -3,7 +3,8 @@ find_package(PkgConfig REQUIRED)
 find_package(OpenSSL REQUIRED)
 find_package(Threads REQUIRED)
 
-foreach(lib IN ITEMS "libevent_core:libevent" "json-c:json-c" "inih:inih" "libsystemd:libsystemd")
+foreach(lib IN ITEMS "libevent_core:libevent" "json-c:json-c" "inih:inih" "libsystemd:libsystemd"
+        "liburing:liburing")
     string(REPLACE ":" ";" pair ${lib})
     list(GET pair 0 module)
     list(GET pair 1 name)

@@ -39,12 +39,13 @@ FOREIGN = {
     "openssl/*": ["base/hash.c", "router/http/tls.[ch]"],
     "xxhash.h": ["base/hash.c"],
     "systemd/*": ["supervisor/notify.c"],
+    "liburing.h": ["worker/io/reader_uring.c"],
     "cmocka.h": ["tests/*"],
 }
 # Of the C library and the kernel.
 SYSTEM = re.compile(
     r"^(sys|linux|netinet|arpa|net|bits|asm)/\w+\.h$"
-    r"|^(assert|complex|ctype|dirent|dlfcn|elf|endian|err|errno|execinfo|fcntl|fenv|float|getopt"
+    r"|^(assert|complex|ctype|dirent|dlfcn|elf|endian|err|errno|execinfo|fcntl|fenv|float|ftw|getopt"
     r"|glob|grp|inttypes|iso646|libgen|limits|link|locale|malloc|math|netdb|poll|pthread|pwd|sched"
     r"|semaphore|setjmp|signal|spawn|stdalign|stdarg|stdatomic|stdbool|stddef|stdint|stdio|stdlib"
     r"|stdnoreturn|string|strings|syslog|termios|threads|time|uchar|ucontext|unistd|wchar|wctype"

@@ -1,0 +1,5 @@
+foreach(topic IN ITEMS root safetensors reader model_config weights_plan)
+    cortex_test(${topic}_test SRC ${topic}_test.c LIBS cortex_checkpoint LABELS unit)
+    target_compile_definitions(${topic}_test PRIVATE
+        CONFIG_FIXTURES="${PROJECT_SOURCE_DIR}/tests/golden/configs")
+endforeach()
