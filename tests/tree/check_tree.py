@@ -20,11 +20,12 @@ ROOT = Path(__file__).resolve().parents[2]
 ALLOWED = {
     "base": {"base"},
     "shm": {"base", "shm"},
+    "kernels": {"kernels"},
     "supervisor": {"base", "shm", "supervisor"},
     "router": {"base", "shm", "router"},
-    "worker": {"base", "shm", "worker"},
-    "tools": {"base", "shm", "tools"},
-    "tests": {"base", "shm", "supervisor", "router", "worker", "tools", "tests"},
+    "worker": {"base", "shm", "kernels", "worker"},
+    "tools": {"base", "shm", "kernels", "tools"},
+    "tests": {"base", "shm", "kernels", "supervisor", "router", "worker", "tools", "tests"},
 }
 # What a file may include beyond its folder's row.
 EXCEPTIONS = {
