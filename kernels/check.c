@@ -368,6 +368,8 @@ int kern_check_moe_linear(const struct kern_moe_linear *p)
 {
     TRY(refuse_unless(p != NULL && p->w != NULL && p->experts >= 1 && p->start != NULL &&
                       p->sorted_rows >= 1));
+    if (p->experts > KERN_EXPERTS_MAX)
+        return -ENOTSUP;
     TRY(check_operand(&p->w[0], &p->x));
     for (int32_t e = 0; e < p->experts; e++) {
         TRY(check_matrix(&p->w[e]));

@@ -1,0 +1,226 @@
+/* Sixteen interleaved weight rows times up to TILE_TOKENS rows of activations. */
+#include "kernels/cpu/cpu.h"
+
+enum {
+    LANES = KERN_BLOCK / VEC, /* vectors per block */
+#if defined(__AVX512F__)
+    PAIRED = 2, /* blocks whose accumulators fit the registers together */
+#else
+    PAIRED = 1,
+#endif
+    AHEAD_BYTES = 4096,
+};
+
+INLINE void fetch_ahead(const char *w)
+{
+    __builtin_prefetch(w + AHEAD_BYTES, 0, 3);
+}
+
+INLINE const char *x_row(const struct tile *t, int i)
+{
+    return (const char *)t->x + i * t->ld * (t->layout == KERN_LAYOUT_B16 ? 2 : 4);
+}
+
+#if defined(__AVX512BF16__)
+/* Tokens in groups of three share a pointer, so that the addresses fit the registers. */
+enum { GROUP = 3, GROUPS = TILE_TOKENS / GROUP };
+
+INLINE __m512bh b16_load(const char *w)
+{
+    return (__m512bh)_mm512_load_si512(w);
+}
+
+INLINE vec b16_dot(vec acc, __m512bh w, int32_t pair)
+{
+    return (vec)_mm512_dpbf16_ps((__m512)acc, w, (__m512bh)_mm512_set1_epi32(pair));
+}
+
+INLINE int32_t b16_pair(const char *x)
+{
+    int32_t pair;
+
+    memcpy(&pair, x, sizeof pair);
+    return pair;
+}
+
+INLINE void b16_tile(const struct tile *t, const int tokens, const int blocks, const bool ahead,
+                     struct tile_out *out)
+{
+    const char *w0 = t->w0, *w1 = blocks > 1 ? t->w1 : t->w0, *x[GROUPS];
+    int64_t ld = t->ld * 2;
+    vec acc[2][TILE_TOKENS];
+
+    UNROLL for (int g = 0; g < GROUPS; g++)
+        x[g] = x_row(t, g * GROUP);
+    UNROLL for (int i = 0; i < tokens; i++)
+        acc[0][i] = acc[1][i] = vec_zero();
+    for (int32_t k = 0; k < t->cols / 2; k++) {
+        __m512bh a = b16_load(w0 + k * 64), b = a;
+
+        if (blocks > 1)
+            b = b16_load(w1 + k * 64);
+        if (ahead) {
+            fetch_ahead(w0 + k * 64);
+            if (blocks > 1)
+                fetch_ahead(w1 + k * 64);
+        }
+        UNROLL for (int i = 0; i < tokens; i++) {
+            int32_t pair = b16_pair(x[i / GROUP] + i % GROUP * ld + k * 4);
+
+            acc[0][i] = b16_dot(acc[0][i], a, pair);
+            if (blocks > 1)
+                acc[1][i] = b16_dot(acc[1][i], b, pair);
+        }
+    }
+    if (t->cols % 2 != 0) /* the last pair ends with a zero in w; x may end with anything */
+        UNROLL for (int i = 0; i < tokens; i++) {
+            int64_t k = t->cols / 2;
+            uint16_t last;
+
+            memcpy(&last, x_row(t, i) + k * 4, sizeof last);
+            acc[0][i] = b16_dot(acc[0][i], b16_load(w0 + k * 64), last);
+            if (blocks > 1)
+                acc[1][i] = b16_dot(acc[1][i], b16_load(w1 + k * 64), last);
+        }
+    UNROLL for (int i = 0; i < tokens; i++) {
+        vec_store(out->y[0][i], acc[0][i]);
+        if (blocks > 1)
+            vec_store(out->y[1][i], acc[1][i]);
+    }
+}
+#else
+INLINE vec bf16_even(veci pairs)
+{
+    return (vec)(pairs << 16);
+}
+
+INLINE vec bf16_odd(veci pairs)
+{
+    return (vec)(pairs & (int32_t)0xffff0000);
+}
+
+/* Widened to f32: the even column, then the odd one. */
+INLINE void b16_columns(const struct tile *t, const int tokens, const int blocks, int32_t k,
+                        vec acc[2][TILE_TOKENS][LANES])
+{
+    UNROLL for (int b = 0; b < blocks; b++) {
+        const float *w = (const float *)(b == 0 ? t->w0 : t->w1) + (int64_t)k * KERN_BLOCK;
+        bool has_odd = 2 * k + 1 < t->cols;
+
+        UNROLL for (int i = 0; i < tokens; i++) {
+            const uint16_t *x = (const uint16_t *)x_row(t, i) + 2 * k;
+            vec even = vec_set(kern_bf16_to_f32(x[0]));
+            vec odd = vec_set(has_odd ? kern_bf16_to_f32(x[1]) : 0.0f);
+
+            UNROLL for (int l = 0; l < LANES; l++) {
+                veci pairs = (veci)vec_load(w + l * VEC);
+
+                acc[b][i][l] = vec_fma(bf16_even(pairs), even, acc[b][i][l]);
+                acc[b][i][l] = vec_fma(bf16_odd(pairs), odd, acc[b][i][l]);
+            }
+        }
+    }
+}
+
+INLINE void b16_tile(const struct tile *t, const int tokens, const int blocks, const bool ahead,
+                     struct tile_out *out)
+{
+    vec acc[2][TILE_TOKENS][LANES];
+
+    UNROLL for (int b = 0; b < blocks; b++)
+        UNROLL for (int i = 0; i < tokens; i++)
+            UNROLL for (int l = 0; l < LANES; l++)
+                acc[b][i][l] = vec_zero();
+    for (int32_t k = 0; k < (t->cols + 1) / 2; k++) {
+        if (ahead)
+            fetch_ahead((const char *)t->w0 + (int64_t)k * 64);
+        b16_columns(t, tokens, blocks, k, acc);
+    }
+    UNROLL for (int b = 0; b < blocks; b++)
+        UNROLL for (int i = 0; i < tokens; i++)
+            UNROLL for (int l = 0; l < LANES; l++)
+                vec_store(&out->y[b][i][l * VEC], acc[b][i][l]);
+}
+#endif
+
+INLINE void f32_tile(const struct tile *t, const int tokens, const int blocks, const bool ahead,
+                     struct tile_out *out)
+{
+    vec acc[2][TILE_TOKENS][LANES];
+
+    UNROLL for (int b = 0; b < blocks; b++)
+        UNROLL for (int i = 0; i < tokens; i++)
+            UNROLL for (int l = 0; l < LANES; l++)
+                acc[b][i][l] = vec_zero();
+    for (int64_t k = 0; k < t->cols; k++) {
+        if (ahead)
+            fetch_ahead((const char *)t->w0 + k * 64);
+        UNROLL for (int b = 0; b < blocks; b++)
+            UNROLL for (int i = 0; i < tokens; i++) {
+                const float *w = (const float *)(b == 0 ? t->w0 : t->w1) + k * KERN_BLOCK;
+                vec x = vec_set(((const float *)x_row(t, i))[k]);
+
+                UNROLL for (int l = 0; l < LANES; l++)
+                    acc[b][i][l] = vec_fma(vec_load(w + l * VEC), x, acc[b][i][l]);
+            }
+    }
+    UNROLL for (int b = 0; b < blocks; b++)
+        UNROLL for (int i = 0; i < tokens; i++)
+            UNROLL for (int l = 0; l < LANES; l++)
+                vec_store(&out->y[b][i][l * VEC], acc[b][i][l]);
+}
+
+INLINE void run_tile(const struct tile *t, const int tokens, const int blocks,
+                     struct tile_out *out)
+{
+    if (t->layout == KERN_LAYOUT_F32)
+        f32_tile(t, tokens, blocks, tokens < TILE_TOKENS, out);
+    else
+        b16_tile(t, tokens, blocks, tokens < TILE_TOKENS, out);
+}
+
+#define TOKENS_BELOW_2(X)  X(1)
+#define TOKENS_BELOW_4(X)  TOKENS_BELOW_2(X) X(2) X(3)
+#define TOKENS_BELOW_12(X) TOKENS_BELOW_4(X) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11)
+
+static void run_blocks(const struct tile *t, const int blocks, struct tile_out *out)
+{
+    switch (t->tokens) {
+#define X(n)                                                                                      \
+    case n:                                                                                       \
+        if (blocks == PAIRED)                                                                     \
+            run_tile(t, n, PAIRED, out);                                                          \
+        else                                                                                      \
+            run_tile(t, n, 1, out);                                                               \
+        break;
+#if defined(__AVX512F__)
+        TOKENS_BELOW_12(X)
+#elif defined(__AVX2__)
+        TOKENS_BELOW_4(X)
+#else
+        TOKENS_BELOW_2(X)
+#endif
+    default:
+        if (blocks == PAIRED)
+            run_tile(t, TILE_TOKENS, PAIRED, out);
+        else
+            run_tile(t, TILE_TOKENS, 1, out);
+        break;
+#undef X
+    }
+}
+
+void FN(tile)(const struct tile *t, struct tile_out *out)
+{
+    struct tile second = *t;
+
+    if (t->w1 == NULL || PAIRED == 2) {
+        run_blocks(t, t->w1 == NULL ? 1 : PAIRED, out);
+        return;
+    }
+    run_blocks(t, 1, out);
+    second.w0 = t->w1;
+    struct tile_out other;
+    run_blocks(&second, 1, &other);
+    memcpy(out->y[1], other.y[0], sizeof out->y[1]);
+}
