@@ -128,8 +128,8 @@ static struct result run_layer(const struct kern_ops *ops, const struct layer *l
 /* Bounds on |dy| / (1 + |y|) after the gated norm, which divides by the size of o.  Where keys
  * nearly repeat, o is a small difference of large terms. */
 static const double bounds[KINDS] = {
-    [PLAIN_VALUES] = 1e-4, [CORRELATED] = 5e-3, [GATES_OPEN] = 1e-3,
-    [GATES_SHUT] = 1e-4,   [REPEATED] = 5e-3,   [LARGE] = 1e-3,
+    [PLAIN_VALUES] = 2e-5, [CORRELATED] = 2e-4, [GATES_OPEN] = 4e-5,
+    [GATES_SHUT] = 5e-5,   [REPEATED] = 2e-5,   [LARGE] = 1e-5,
 };
 
 static void fast_equals_reference(void **unused)
