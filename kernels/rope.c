@@ -60,10 +60,11 @@ static void yarn_frequencies(const struct kern_rope_config *c, float *inv_freq)
     if (low == high)
         high += 0.001;
     for (int32_t i = 0; i < c->rotated / 2; i++) {
-        double kept = 1 - fmin(fmax((i - low) / (high - low), 0), 1);
-        double freq = (double)base_frequency(c, i);
+        float period = (float)pow(c->theta, (double)((float)(2 * i) / (float)c->rotated));
+        float ramp = ((float)i - (float)low) / (float)(high - low);
+        float kept = 1 - fminf(fmaxf(ramp, 0), 1);
 
-        inv_freq[i] = (float)(freq / c->factor * (1 - kept) + freq * kept);
+        inv_freq[i] = 1 / ((float)c->factor * period) * (1 - kept) + 1 / period * kept;
     }
 }
 
