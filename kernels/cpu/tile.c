@@ -99,24 +99,31 @@ INLINE vec bf16_odd(veci pairs)
     return (vec)(pairs & (int32_t)0xffff0000);
 }
 
+/* Columns 2k and 2k + 1 of a token; past the last one a zero. */
+INLINE veci x_pair(const struct tile *t, int i, int32_t k, const bool has_odd)
+{
+    int32_t pair = 0;
+
+    memcpy(&pair, x_row(t, i) + (int64_t)k * 4, has_odd ? 4 : 2);
+    return (veci){0} + pair;
+}
+
 /* Widened to f32: the even column, then the odd one. */
 INLINE void b16_columns(const struct tile *t, const int tokens, const int blocks, int32_t k,
-                        vec acc[2][TILE_TOKENS][LANES])
+                        const bool has_odd, vec acc[2][TILE_TOKENS][LANES])
 {
     UNROLL for (int b = 0; b < blocks; b++) {
         const float *w = (const float *)(b == 0 ? t->w0 : t->w1) + (int64_t)k * KERN_BLOCK;
-        bool has_odd = 2 * k + 1 < t->cols;
 
-        UNROLL for (int i = 0; i < tokens; i++) {
-            const uint16_t *x = (const uint16_t *)x_row(t, i) + 2 * k;
-            vec even = vec_set(kern_bf16_to_f32(x[0]));
-            vec odd = vec_set(has_odd ? kern_bf16_to_f32(x[1]) : 0.0f);
+        UNROLL for (int l = 0; l < LANES; l++) {
+            veci pairs = (veci)vec_load(w + l * VEC);
+            vec even = bf16_even(pairs), odd = bf16_odd(pairs);
 
-            UNROLL for (int l = 0; l < LANES; l++) {
-                veci pairs = (veci)vec_load(w + l * VEC);
+            UNROLL for (int i = 0; i < tokens; i++) {
+                veci x = x_pair(t, i, k, has_odd);
 
-                acc[b][i][l] = vec_fma(bf16_even(pairs), even, acc[b][i][l]);
-                acc[b][i][l] = vec_fma(bf16_odd(pairs), odd, acc[b][i][l]);
+                acc[b][i][l] = vec_fma(even, bf16_even(x), acc[b][i][l]);
+                acc[b][i][l] = vec_fma(odd, bf16_odd(x), acc[b][i][l]);
             }
         }
     }
@@ -131,11 +138,13 @@ INLINE void b16_tile(const struct tile *t, const int tokens, const int blocks, c
         UNROLL for (int i = 0; i < tokens; i++)
             UNROLL for (int l = 0; l < LANES; l++)
                 acc[b][i][l] = vec_zero();
-    for (int32_t k = 0; k < (t->cols + 1) / 2; k++) {
+    for (int32_t k = 0; k < t->cols / 2; k++) {
         if (ahead)
             fetch_ahead((const char *)t->w0 + (int64_t)k * 64);
-        b16_columns(t, tokens, blocks, k, acc);
+        b16_columns(t, tokens, blocks, k, true, acc);
     }
+    if (t->cols % 2 != 0)
+        b16_columns(t, tokens, blocks, t->cols / 2, false, acc);
     UNROLL for (int b = 0; b < blocks; b++)
         UNROLL for (int i = 0; i < tokens; i++)
             UNROLL for (int l = 0; l < LANES; l++)

@@ -49,7 +49,7 @@ SYSTEM = re.compile(
     r"|glob|grp|inttypes|iso646|libgen|limits|link|locale|malloc|math|netdb|poll|pthread|pwd|sched"
     r"|semaphore|setjmp|signal|spawn|stdalign|stdarg|stdatomic|stdbool|stddef|stdint|stdio|stdlib"
     r"|stdnoreturn|string|strings|syslog|termios|threads|time|uchar|ucontext|unistd|wchar|wctype"
-    r"|byteswap|immintrin|nmmintrin|arm_acle)\.h$"
+    r"|byteswap|immintrin|nmmintrin|arm_acle|arm_neon)\.h$"
 )
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)
 
