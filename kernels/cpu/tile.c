@@ -89,23 +89,13 @@ INLINE void b16_tile(const struct tile *t, const int tokens, const int blocks, c
     }
 }
 #else
-INLINE vec bf16_even(veci pairs)
-{
-    return (vec)(pairs << 16);
-}
-
-INLINE vec bf16_odd(veci pairs)
-{
-    return (vec)(pairs & (int32_t)0xffff0000);
-}
-
 /* Columns 2k and 2k + 1 of a token; past the last one a zero. */
 INLINE veci x_pair(const struct tile *t, int i, int32_t k, const bool has_odd)
 {
     int32_t pair = 0;
 
     memcpy(&pair, x_row(t, i) + (int64_t)k * 4, has_odd ? 4 : 2);
-    return (veci){0} + pair;
+    return vec_set_bits(pair);
 }
 
 /* Widened to f32: the even column, then the odd one. */
@@ -114,17 +104,21 @@ INLINE void b16_columns(const struct tile *t, const int tokens, const int blocks
 {
     UNROLL for (int b = 0; b < blocks; b++) {
         const float *w = (const float *)(b == 0 ? t->w0 : t->w1) + (int64_t)k * KERN_BLOCK;
+        vec first[LANES], second[LANES];
 
         UNROLL for (int l = 0; l < LANES; l++) {
             veci pairs = (veci)vec_load(w + l * VEC);
-            vec even = bf16_even(pairs), odd = bf16_odd(pairs);
 
-            UNROLL for (int i = 0; i < tokens; i++) {
-                veci x = x_pair(t, i, k, has_odd);
+            first[l] = vec_first(pairs);
+            second[l] = vec_second(pairs);
+        }
+        UNROLL for (int i = 0; i < tokens; i++) {
+            veci x = x_pair(t, i, k, has_odd);
 
-                acc[b][i][l] = vec_fma(even, bf16_even(x), acc[b][i][l]);
-                acc[b][i][l] = vec_fma(odd, bf16_odd(x), acc[b][i][l]);
-            }
+            UNROLL for (int l = 0; l < LANES; l++)
+                acc[b][i][l] = vec_fma(first[l], vec_first(x), acc[b][i][l]);
+            UNROLL for (int l = 0; l < LANES; l++)
+                acc[b][i][l] = vec_fma(second[l], vec_second(x), acc[b][i][l]);
         }
     }
 }

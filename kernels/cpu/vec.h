@@ -34,9 +34,48 @@ typedef int32_t veci __attribute__((vector_size(VEC * 4)));
 
 INLINE vec vec_set(float x)
 {
-    vec v = {0};
+#if defined(__AVX512F__)
+    return (vec)_mm512_set1_ps(x);
+#elif defined(__AVX2__)
+    return (vec)_mm256_set1_ps(x);
+#else
+    return (vec){x, x, x, x};
+#endif
+}
 
-    return v + x;
+INLINE veci vec_set_bits(int32_t x)
+{
+#if defined(__AVX512F__)
+    return (veci)_mm512_set1_epi32(x);
+#elif defined(__AVX2__)
+    return (veci)_mm256_set1_epi32(x);
+#else
+    return (veci){x, x, x, x};
+#endif
+}
+
+/* Pairs of bf16 as floats: the first and the second of each.  By name where compilers would
+ * otherwise shift in a general register and move the result over. */
+INLINE vec vec_first(veci pairs)
+{
+#if defined(__AVX512F__)
+    return (vec)_mm512_slli_epi32((__m512i)pairs, 16);
+#elif defined(__AVX2__)
+    return (vec)_mm256_slli_epi32((__m256i)pairs, 16);
+#else
+    return (vec)(pairs << 16);
+#endif
+}
+
+INLINE vec vec_second(veci pairs)
+{
+#if defined(__AVX512F__)
+    return (vec)_mm512_and_ps((__m512)pairs, (__m512)_mm512_set1_epi32((int32_t)0xffff0000));
+#elif defined(__AVX2__)
+    return (vec)_mm256_and_ps((__m256)pairs, (__m256)_mm256_set1_epi32((int32_t)0xffff0000));
+#else
+    return (vec)(pairs & (int32_t)0xffff0000);
+#endif
 }
 
 INLINE vec vec_zero(void)
