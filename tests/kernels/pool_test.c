@@ -77,6 +77,36 @@ static void every_unit_is_taken_once(void **unused)
         }
 }
 
+struct stalled {
+    _Atomic int is_done; /* rank 0 has nothing left to take */
+    int64_t units[2];
+};
+
+/* Rank 1 does its fixed part and is then held up. */
+static int stall(struct kern_thread *th, void *arg)
+{
+    struct stalled *s = arg;
+    struct kern_share share = kern_share_begin(th, UNITS, 10);
+
+    do {
+        s->units[th->rank] += share.to - share.from;
+        while (th->rank == 1 && !s->is_done)
+            nanosleep(&(struct timespec){.tv_nsec = 10000}, NULL);
+    } while (kern_share_next(th, &share));
+    s->is_done = 1;
+    return 0;
+}
+
+static void a_stalled_thread_holds_back_its_part_only(void **unused)
+{
+    struct stalled s = {.is_done = 0};
+
+    (void)unused;
+    assert_int_equal(run_team(2, stall, &s), 0);
+    assert_int_equal(s.units[1], UNITS * 3 / 8);
+    assert_int_equal(s.units[0], UNITS - UNITS * 3 / 8);
+}
+
 static int fail_by_rank(struct kern_thread *th, void *arg)
 {
     const int *first = arg;
@@ -136,6 +166,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(barrier_separates),
         cmocka_unit_test(every_unit_is_taken_once),
+        cmocka_unit_test(a_stalled_thread_holds_back_its_part_only),
         cmocka_unit_test(first_failure_by_rank_is_returned),
         cmocka_unit_test(impossible_teams_are_refused),
         cmocka_unit_test(a_solo_team_does_everything),
