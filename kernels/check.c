@@ -6,11 +6,11 @@
 #include "kernels/pack.h"
 #include "kernels/pool.h"
 
-#define TRY(check)                                                                                \
-    do {                                                                                          \
-        int rc_ = (check);                                                                        \
-        if (rc_ != 0)                                                                             \
-            return rc_;                                                                           \
+#define TRY(check) \
+    do { \
+        int rc_ = (check); \
+        if (rc_ != 0) \
+            return rc_; \
     } while (0)
 
 static int refuse_unless(bool ok)
@@ -74,8 +74,8 @@ static int check_spans(const struct kern_span *spans, int32_t count, int32_t row
     for (int32_t i = 0; i < count; i++) {
         const struct kern_span *s = &spans[i];
 
-        if (s->row < 0 || s->rows < 1 || s->rows > rows || s->row > rows - s->rows ||
-            s->pos < 0 || s->pos > INT32_MAX - s->rows)
+        if (s->row < 0 || s->rows < 1 || s->rows > rows || s->row > rows - s->rows || s->pos < 0 ||
+            s->pos > INT32_MAX - s->rows)
             return -EINVAL;
     }
     return 0;
@@ -158,7 +158,7 @@ static int check_heads(const struct kern_gdn_heads *h)
     if (h->hv > 1024 || h->conv < 2)
         return -EINVAL;
     return h->dk <= KERN_HEAD_MAX && h->dv <= KERN_HEAD_MAX && h->conv <= KERN_CONV_MAX ? 0
-                                                                                       : -ENOTSUP;
+                                                                                        : -ENOTSUP;
 }
 
 struct kern_slot_parts kern_slot_parts(const struct kern_gdn_heads *h)
@@ -211,8 +211,7 @@ int kern_check_gdn_gates(const struct kern_gdn_gates *p)
     TRY(check_spans(p->spans, p->span_count, p->rows));
     TRY(check_floats(p->a, p->ld_ab, p->heads.hv));
     TRY(check_floats(p->b, p->ld_ab, p->heads.hv));
-    return refuse_unless(p->a_log != NULL && p->dt_bias != NULL && p->g != NULL &&
-                         p->beta != NULL);
+    return refuse_unless(p->a_log != NULL && p->dt_bias != NULL && p->g != NULL && p->beta != NULL);
 }
 
 int kern_check_gdn_chunk(const struct kern_gdn *p)

@@ -27,14 +27,14 @@
 struct kern_thread; /* kernels/pool.h */
 
 enum {
-    KERN_ALIGN = 64,       /* of matrices, states and pages */
-    KERN_BLOCK = 16,       /* rows of a matrix that lie interleaved */
-    KERN_CHUNK = 64,       /* tokens of one DeltaNet chunk, counted from position 0 */
-    KERN_SPLIT = 512,      /* keys one thread takes of a long sequence when it decodes */
-    KERN_HEAD_MAX = 256,   /* largest head dimension, DeltaNet and attention */
-    KERN_CONV_MAX = 8,     /* widest convolution */
+    KERN_ALIGN = 64,     /* of matrices, states and pages */
+    KERN_BLOCK = 16,     /* rows of a matrix that lie interleaved */
+    KERN_CHUNK = 64,     /* tokens of one DeltaNet chunk, counted from position 0 */
+    KERN_SPLIT = 512,    /* keys one thread takes of a long sequence when it decodes */
+    KERN_HEAD_MAX = 256, /* largest head dimension, DeltaNet and attention */
+    KERN_CONV_MAX = 8,   /* widest convolution */
     KERN_EXPERTS_MAX = 1024,
-    KERN_TOP_MAX = 64,     /* most experts per token */
+    KERN_TOP_MAX = 64, /* most experts per token */
 };
 
 /* Element types of activations, tables and KV pages. */
@@ -209,7 +209,8 @@ struct kern_gdn {
 
 /* ---- attention ---- */
 /* Pages of one layer's cache.  A page holds K then V, of kern_kv_page_bytes:
- * K [heads][head_dim][page_tokens], V [heads][page_tokens][hdp], hdp = head_dim rounded up to 16. */
+ * K [heads][head_dim][page_tokens], V [heads][page_tokens][hdp], hdp = head_dim rounded up to 16.
+ */
 struct kern_kv {
     void *base;
     size_t stride; /* bytes between pages */
@@ -235,11 +236,11 @@ struct kern_qk_norm_rope_write {
     struct kern_kv kv;
     const struct kern_span *spans;
     int32_t span_count, rows;
-    int32_t q_heads;       /* a multiple of kv.heads */
-    const float *q;        /* [rows, ld_q], head h at h*q_stride */
-    const float *k, *v;    /* [rows, ld_kv], head h at h*head_dim */
+    int32_t q_heads;    /* a multiple of kv.heads */
+    const float *q;     /* [rows, ld_q], head h at h*q_stride */
+    const float *k, *v; /* [rows, ld_kv], head h at h*head_dim */
     int64_t ld_q, ld_kv;
-    int32_t q_stride;      /* head_dim, or 2*head_dim when a gate follows each head */
+    int32_t q_stride;       /* head_dim, or 2*head_dim when a gate follows each head */
     const float *q_w, *k_w; /* [head_dim] or both NULL */
     float eps;
     bool is_plus_one;
@@ -269,7 +270,8 @@ struct kern_attention {
 /* ---- mixture of experts ---- */
 /* Softmax over all experts, the top of them (the lower number first among equals), renormalised on
  * request.  Then the (row, choice) pairs ordered by expert: expert e has the sorted rows
- * start[e]..start[e+1], and choice c of row r is sorted row place[r*top + c].  Waits once inside. */
+ * start[e]..start[e+1], and choice c of row r is sorted row place[r*top + c].  Waits once inside.
+ */
 struct kern_moe_route {
     const float *logits; /* [rows, ld] */
     int64_t ld;
@@ -328,25 +330,25 @@ struct kern_copy {
     size_t bytes;
 };
 
-#define KERN_OPS(X)                                                                               \
-    X(embed, kern_embed)                                                                          \
-    X(rms_norm, kern_rms_norm)                                                                    \
-    X(linear, kern_linear)                                                                        \
-    X(linear_swiglu, kern_linear_swiglu)                                                          \
-    X(swiglu, kern_swiglu)                                                                        \
-    X(gate_mul, kern_gate_mul)                                                                    \
-    X(conv1d, kern_conv1d)                                                                        \
-    X(gdn_gates, kern_gdn_gates)                                                                  \
-    X(gdn_step, kern_gdn)                                                                         \
-    X(gdn_chunk, kern_gdn)                                                                        \
-    X(rope, kern_rope)                                                                            \
-    X(qk_norm_rope_write, kern_qk_norm_rope_write)                                                \
-    X(attention, kern_attention)                                                                  \
-    X(moe_route, kern_moe_route)                                                                  \
-    X(moe_gather, kern_moe_gather)                                                                \
-    X(moe_linear, kern_moe_linear)                                                                \
-    X(moe_combine, kern_moe_combine)                                                              \
-    X(logits_stat, kern_logits_stat)                                                              \
+#define KERN_OPS(X) \
+    X(embed, kern_embed) \
+    X(rms_norm, kern_rms_norm) \
+    X(linear, kern_linear) \
+    X(linear_swiglu, kern_linear_swiglu) \
+    X(swiglu, kern_swiglu) \
+    X(gate_mul, kern_gate_mul) \
+    X(conv1d, kern_conv1d) \
+    X(gdn_gates, kern_gdn_gates) \
+    X(gdn_step, kern_gdn) \
+    X(gdn_chunk, kern_gdn) \
+    X(rope, kern_rope) \
+    X(qk_norm_rope_write, kern_qk_norm_rope_write) \
+    X(attention, kern_attention) \
+    X(moe_route, kern_moe_route) \
+    X(moe_gather, kern_moe_gather) \
+    X(moe_linear, kern_moe_linear) \
+    X(moe_combine, kern_moe_combine) \
+    X(logits_stat, kern_logits_stat) \
     X(copy, kern_copy)
 
 struct kern_ops {

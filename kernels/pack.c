@@ -151,7 +151,7 @@ int kern_unpack_row(const struct kern_matrix *m, int64_t row, float *out)
         if (m->layout == KERN_LAYOUT_F32)
             out[k] = ((const float *)m->data)[block + k * KERN_BLOCK + lane];
         else
-            out[k] = kern_bf16_to_f32(((const uint16_t *)m->data)[block + k / 2 * 2 * KERN_BLOCK +
-                                                                  2 * lane + k % 2]);
+            out[k] = kern_bf16_to_f32(
+                ((const uint16_t *)m->data)[block + k / 2 * 2 * KERN_BLOCK + 2 * lane + k % 2]);
     return 0;
 }

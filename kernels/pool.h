@@ -13,7 +13,7 @@
 
 enum {
     KERN_THREADS_MAX = 256,
-    KERN_COUNTERS = 16,             /* shared counters between two barriers */
+    KERN_COUNTERS = 16,               /* shared counters between two barriers */
     KERN_SCRATCH_BYTES = 1024 * 1024, /* private to each thread */
 };
 

@@ -13,10 +13,10 @@ struct tile_rows {
     const struct kern_span *span;
     int32_t kv_head, group, first, count; /* pairs [first, first + count) */
     int32_t dim, hdp;
-    float *q;      /* [count][hdp] */
-    float *score;  /* [count][BLOCK] */
-    float *part;   /* [count][hdp + 16]: context, then maximum and sum of one split */
-    float *total;  /* [count][hdp + 16] of all splits so far */
+    float *q;     /* [count][hdp] */
+    float *score; /* [count][BLOCK] */
+    float *part;  /* [count][hdp + 16]: context, then maximum and sum of one split */
+    float *total; /* [count][hdp + 16] of all splits so far */
 };
 
 static int32_t row_of(const struct tile_rows *t, int32_t i)
@@ -69,8 +69,7 @@ static const void *page_part(const struct tile_rows *t, int32_t pos, bool is_v)
 
     if (is_v)
         at = ((int64_t)kv->heads * t->dim + (int64_t)t->kv_head * t->hdp) * kv->page_tokens;
-    return (const char *)kv->base +
-           (size_t)t->span->pages[pos / kv->page_tokens] * kv->stride +
+    return (const char *)kv->base + (size_t)t->span->pages[pos / kv->page_tokens] * kv->stride +
            (size_t)at * kern_type_bytes(kv->type);
 }
 
@@ -82,9 +81,17 @@ static void score_block(const struct tile_rows *t, int32_t base, int32_t count)
     for (int32_t j = 0; j < count; j += kv->page_tokens) {
         int32_t n = count - j < kv->page_tokens ? count - j : kv->page_tokens;
 
-        FN(mm)(&(struct mm){.a = t->q, .a_row = t->hdp, .b = page_part(t, base + j, false),
-                            .b_k = kv->page_tokens, .b_type = kv->type, .c = t->score + j,
-                            .c_row = BLOCK, .m = t->count, .n = n, .k = t->dim});
+        FN(mm)
+        (&(struct mm){.a = t->q,
+                      .a_row = t->hdp,
+                      .b = page_part(t, base + j, false),
+                      .b_k = kv->page_tokens,
+                      .b_type = kv->type,
+                      .c = t->score + j,
+                      .c_row = BLOCK,
+                      .m = t->count,
+                      .n = n,
+                      .k = t->dim});
     }
 }
 
@@ -127,10 +134,18 @@ static void add_values(const struct tile_rows *t, int32_t base, int32_t count)
     for (int32_t j = 0; j < count; j += kv->page_tokens) {
         int32_t n = count - j < kv->page_tokens ? count - j : kv->page_tokens;
 
-        FN(mm)(&(struct mm){.a = t->score + j, .a_row = BLOCK, .b = page_part(t, base + j, true),
-                            .b_k = t->hdp, .b_type = kv->type, .c = t->part,
-                            .c_row = t->hdp + KERN_BLOCK, .m = t->count, .n = t->hdp, .k = n,
-                            .is_added = true});
+        FN(mm)
+        (&(struct mm){.a = t->score + j,
+                      .a_row = BLOCK,
+                      .b = page_part(t, base + j, true),
+                      .b_k = t->hdp,
+                      .b_type = kv->type,
+                      .c = t->part,
+                      .c_row = t->hdp + KERN_BLOCK,
+                      .m = t->count,
+                      .n = t->hdp,
+                      .k = n,
+                      .is_added = true});
     }
 }
 
@@ -186,8 +201,11 @@ static void put_pair(const struct tile_rows *t, int32_t i, const float *total)
 static struct tile_rows make_tile(const struct kern_thread *th, const struct kern_attention *p,
                                   const struct kern_span *span, int32_t kv_head)
 {
-    struct tile_rows t = {.p = p, .span = span, .kv_head = kv_head,
-                          .group = p->q_heads / p->kv.heads, .dim = p->kv.head_dim,
+    struct tile_rows t = {.p = p,
+                          .span = span,
+                          .kv_head = kv_head,
+                          .group = p->q_heads / p->kv.heads,
+                          .dim = p->kv.head_dim,
                           .hdp = kern_round16(p->kv.head_dim)};
 
     t.q = th->scratch;
@@ -243,8 +261,7 @@ static int64_t units_of(const struct kern_span *span, int32_t group)
 /* States of a divided span in the work buffer: [split][q_heads][hdp + 16]. */
 static float *split_states(const struct tile_rows *t, float *work, int32_t split)
 {
-    return work + ((int64_t)split * t->p->q_heads + t->kv_head * t->group) *
-                      (t->hdp + KERN_BLOCK);
+    return work + ((int64_t)split * t->p->q_heads + t->kv_head * t->group) * (t->hdp + KERN_BLOCK);
 }
 
 static void run_divided(struct tile_rows *t, float *work, int32_t split)

@@ -15,15 +15,15 @@
 #define KERN_JOIN(a, b)  KERN_JOIN2(a, b)
 #define FN(name)         KERN_JOIN(KERN_ISA, name)
 
-#define X(op, params) int FN(op)(struct kern_thread *th, const struct params *p);
+#define X(op, params) int FN(op)(struct kern_thread * th, const struct params *p);
 KERN_OPS(X)
 #undef X
 
-#define CPU_BEGIN(op)                                                                             \
-    do {                                                                                          \
-        int rc_ = kern_check_##op(p);                                                             \
-        if (rc_ != 0)                                                                             \
-            return rc_;                                                                           \
+#define CPU_BEGIN(op) \
+    do { \
+        int rc_ = kern_check_##op(p); \
+        if (rc_ != 0) \
+            return rc_; \
     } while (0)
 
 /* n lanes of y at (row, col). */

@@ -56,8 +56,16 @@ static void prepare_keys(const struct piece *c, int32_t key_head)
         for (int32_t d = 0; d < h->dk; d++)
             c->kt[d * C + c->n + t] = k[d];
     }
-    FN(mm)(&(struct mm){.a = c->kq, .a_row = c->ld, .b = c->kt, .b_k = C, .c = c->dot, .c_row = C,
-                        .m = 2 * c->m, .n = kern_round16(c->n + c->m), .k = h->dk});
+    FN(mm)
+    (&(struct mm){.a = c->kq,
+                  .a_row = c->ld,
+                  .b = c->kt,
+                  .b_k = C,
+                  .c = c->dot,
+                  .c_row = C,
+                  .m = 2 * c->m,
+                  .n = kern_round16(c->n + c->m),
+                  .k = h->dk});
 }
 
 /* e^{g_i - g_j} of the first `count` tokens. */
@@ -112,8 +120,15 @@ INLINE void add_row(float *y, float a, const float *x, int32_t n)
 static void solve_rows(const struct piece *c, const struct head *hd, int32_t t, int32_t count)
 {
     int32_t i = c->n + t;
-    struct mm before = {.a = c->l + t * C, .a_row = C, .b = hd->u, .b_k = c->dvp,
-                        .c = hd->u + i * c->dvp, .c_row = c->dvp, .m = count, .n = c->dvp, .k = i,
+    struct mm before = {.a = c->l + t * C,
+                        .a_row = C,
+                        .b = hd->u,
+                        .b_k = c->dvp,
+                        .c = hd->u + i * c->dvp,
+                        .c_row = c->dvp,
+                        .m = count,
+                        .n = c->dvp,
+                        .k = i,
                         .is_added = true};
 
     FN(mm)(&before);
@@ -160,14 +175,31 @@ static void fold(const struct piece *c, const struct head *hd)
         for (int32_t e = 0; e < c->dvp; e += VEC)
             vec_store(hd->s + d * c->dvp + e, decay * vec_load(hd->s + d * c->dvp + e));
     }
-    FN(mm)(&(struct mm){.a = c->kd, .a_row = C, .b = hd->u, .b_k = c->dvp, .c = hd->s,
-                        .c_row = c->dvp, .m = dk, .n = c->dvp, .k = C, .is_added = true});
+    FN(mm)
+    (&(struct mm){.a = c->kd,
+                  .a_row = C,
+                  .b = hd->u,
+                  .b_k = c->dvp,
+                  .c = hd->s,
+                  .c_row = c->dvp,
+                  .m = dk,
+                  .n = c->dvp,
+                  .k = C,
+                  .is_added = true});
 }
 
 static void run_head(const struct piece *c, const struct head *hd)
 {
-    FN(mm)(&(struct mm){.a = c->kq, .a_row = c->ld, .b = hd->s, .b_k = c->dvp, .c = c->sx,
-                        .c_row = c->dvp, .m = 2 * c->m, .n = c->dvp, .k = c->p->heads.dk});
+    FN(mm)
+    (&(struct mm){.a = c->kq,
+                  .a_row = c->ld,
+                  .b = hd->s,
+                  .b_k = c->dvp,
+                  .c = c->sx,
+                  .c_row = c->dvp,
+                  .m = 2 * c->m,
+                  .n = c->dvp,
+                  .k = c->p->heads.dk});
     for (int32_t t = 0; t < c->m; t++)
         prepare_row(c, hd, t);
     for (int32_t t = 0; t < c->m; t += SOLVE_ROWS)

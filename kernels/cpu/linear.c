@@ -41,7 +41,9 @@ static void put_linear(const struct kern_linear *p, int64_t block, int64_t row, 
 static void run_linear(const struct kern_linear *p, int64_t block, int64_t end)
 {
     bool is_pair = block + 1 < end;
-    struct tile t = {.layout = p->w.layout, .cols = p->w.cols, .ld = p->x.ld,
+    struct tile t = {.layout = p->w.layout,
+                     .cols = p->w.cols,
+                     .ld = p->x.ld,
                      .w0 = block_at(&p->w, block),
                      .w1 = is_pair ? block_at(&p->w, block + 1) : NULL};
     struct tile_out out;
@@ -93,8 +95,11 @@ static void put_swiglu(const struct kern_out *y, int64_t rows, int64_t block, in
 /* One block of both matrices, rows [from, to) of x and y. */
 static void run_swiglu(const struct kern_linear_swiglu *p, int64_t block, int64_t from, int64_t to)
 {
-    struct tile t = {.layout = p->gate.layout, .cols = p->gate.cols, .ld = p->x.ld,
-                     .w0 = block_at(&p->gate, block), .w1 = block_at(&p->up, block)};
+    struct tile t = {.layout = p->gate.layout,
+                     .cols = p->gate.cols,
+                     .ld = p->x.ld,
+                     .w0 = block_at(&p->gate, block),
+                     .w1 = block_at(&p->up, block)};
     struct tile_out out;
 
     for (int64_t row = from; row < to; row += TILE_TOKENS) {
@@ -130,8 +135,11 @@ static void run_expert(const struct kern_moe_linear *p, int32_t expert, int64_t 
         run_swiglu(&s, unit, from, to);
         return;
     }
-    struct kern_linear l = {.w = p->w[expert], .x = p->x, .y = (float *)p->y.data + from * p->y.ld,
-                            .ld = p->y.ld, .rows = (int32_t)(to - from)};
+    struct kern_linear l = {.w = p->w[expert],
+                            .x = p->x,
+                            .y = (float *)p->y.data + from * p->y.ld,
+                            .ld = p->y.ld,
+                            .rows = (int32_t)(to - from)};
 
     l.x.data = row_at(&p->x, from);
     run_linear(&l, 2 * unit, blocks_of(&l.w));

@@ -26,23 +26,23 @@ INLINE void run_tile(const struct mm *p, const int rows, const int wide, const b
     float *c = p->c + row * p->c_row + col;
     vec acc[ROWS][THIN_WIDE];
 
-    UNROLL for (int r = 0; r < rows; r++)
-        UNROLL for (int w = 0; w < wide; w++)
+    EACH (r, rows)
+        EACH (w, wide)
             acc[r][w] = p->is_added ? vec_load(c + r * p->c_row + w * VEC) : vec_zero();
     for (int64_t k = 0; k < p->k; k++) {
         vec b[THIN_WIDE];
 
-        UNROLL for (int w = 0; w < wide; w++)
+        EACH (w, wide)
             b[w] = load_b(p, is_bf16, k * p->b_k + col + w * VEC);
-        UNROLL for (int r = 0; r < rows; r++) {
+        EACH (r, rows) {
             vec x = vec_set(a[r * p->a_row + k]);
 
-            UNROLL for (int w = 0; w < wide; w++)
+            EACH (w, wide)
                 acc[r][w] = vec_fma(x, b[w], acc[r][w]);
         }
     }
-    UNROLL for (int r = 0; r < rows; r++)
-        UNROLL for (int w = 0; w < wide; w++)
+    EACH (r, rows)
+        EACH (w, wide)
             vec_store(c + r * p->c_row + w * VEC, acc[r][w]);
 }
 

@@ -108,8 +108,8 @@ int FN(moe_combine)(struct kern_thread *th, const struct kern_moe_combine *p)
         vec sum = vec_load_n(y, n);
 
         for (int64_t c = row * p->top; c < (row + 1) * p->top; c++)
-            sum = vec_fma(vec_set(p->weights[c]),
-                          vec_load_n(p->x + p->place[c] * p->ld_x + d, n), sum);
+            sum = vec_fma(vec_set(p->weights[c]), vec_load_n(p->x + p->place[c] * p->ld_x + d, n),
+                          sum);
         vec_store_n(y, sum, n);
     }
     return 0;

@@ -18,8 +18,8 @@ static void norm_row(const struct kern_rms_norm *p, int64_t row)
 
     if (p->residual != NULL)
         for (int32_t i = 0; i < p->n; i += VEC) {
-            vec sum = vec_load_n(x + i, p->n - i) +
-                      vec_load_n(p->residual + row * p->ld + i, p->n - i);
+            vec sum =
+                vec_load_n(x + i, p->n - i) + vec_load_n(p->residual + row * p->ld + i, p->n - i);
 
             vec_store_n(x + i, sum, p->n - i);
         }

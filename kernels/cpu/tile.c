@@ -50,9 +50,9 @@ INLINE void b16_tile(const struct tile *t, const int tokens, const int blocks, c
     int64_t ld = t->ld * 2;
     vec acc[2][TILE_TOKENS];
 
-    UNROLL for (int g = 0; g < GROUPS; g++)
+    EACH (g, GROUPS)
         x[g] = x_row(t, g * GROUP);
-    UNROLL for (int i = 0; i < tokens; i++)
+    EACH (i, tokens)
         acc[0][i] = acc[1][i] = vec_zero();
     for (int32_t k = 0; k < t->cols / 2; k++) {
         __m512bh a = b16_load(w0 + k * 64), b = a;
@@ -64,7 +64,7 @@ INLINE void b16_tile(const struct tile *t, const int tokens, const int blocks, c
             if (blocks > 1)
                 fetch_ahead(w1 + k * 64);
         }
-        UNROLL for (int i = 0; i < tokens; i++) {
+        EACH (i, tokens) {
             int32_t pair = b16_pair(x[i / GROUP] + i % GROUP * ld + k * 4);
 
             acc[0][i] = b16_dot(acc[0][i], a, pair);
@@ -73,7 +73,7 @@ INLINE void b16_tile(const struct tile *t, const int tokens, const int blocks, c
         }
     }
     if (t->cols % 2 != 0) /* the last pair ends with a zero in w; x may end with anything */
-        UNROLL for (int i = 0; i < tokens; i++) {
+        EACH (i, tokens) {
             int64_t k = t->cols / 2;
             uint16_t last;
 
@@ -82,7 +82,7 @@ INLINE void b16_tile(const struct tile *t, const int tokens, const int blocks, c
             if (blocks > 1)
                 acc[1][i] = b16_dot(acc[1][i], b16_load(w1 + k * 64), last);
         }
-    UNROLL for (int i = 0; i < tokens; i++) {
+    EACH (i, tokens) {
         vec_store(out->y[0][i], acc[0][i]);
         if (blocks > 1)
             vec_store(out->y[1][i], acc[1][i]);
@@ -102,22 +102,22 @@ INLINE veci x_pair(const struct tile *t, int i, int32_t k, const bool has_odd)
 INLINE void b16_columns(const struct tile *t, const int tokens, const int blocks, int32_t k,
                         const bool has_odd, vec acc[2][TILE_TOKENS][LANES])
 {
-    UNROLL for (int b = 0; b < blocks; b++) {
+    EACH (b, blocks) {
         const float *w = (const float *)(b == 0 ? t->w0 : t->w1) + (int64_t)k * KERN_BLOCK;
         vec first[LANES], second[LANES];
 
-        UNROLL for (int l = 0; l < LANES; l++) {
+        EACH (l, LANES) {
             veci pairs = (veci)vec_load(w + l * VEC);
 
             first[l] = vec_first(pairs);
             second[l] = vec_second(pairs);
         }
-        UNROLL for (int i = 0; i < tokens; i++) {
+        EACH (i, tokens) {
             veci x = x_pair(t, i, k, has_odd);
 
-            UNROLL for (int l = 0; l < LANES; l++)
+            EACH (l, LANES)
                 acc[b][i][l] = vec_fma(first[l], vec_first(x), acc[b][i][l]);
-            UNROLL for (int l = 0; l < LANES; l++)
+            EACH (l, LANES)
                 acc[b][i][l] = vec_fma(second[l], vec_second(x), acc[b][i][l]);
         }
     }
@@ -128,9 +128,9 @@ INLINE void b16_tile(const struct tile *t, const int tokens, const int blocks, c
 {
     vec acc[2][TILE_TOKENS][LANES];
 
-    UNROLL for (int b = 0; b < blocks; b++)
-        UNROLL for (int i = 0; i < tokens; i++)
-            UNROLL for (int l = 0; l < LANES; l++)
+    EACH (b, blocks)
+        EACH (i, tokens)
+            EACH (l, LANES)
                 acc[b][i][l] = vec_zero();
     for (int32_t k = 0; k < t->cols / 2; k++) {
         if (ahead)
@@ -139,9 +139,9 @@ INLINE void b16_tile(const struct tile *t, const int tokens, const int blocks, c
     }
     if (t->cols % 2 != 0)
         b16_columns(t, tokens, blocks, t->cols / 2, false, acc);
-    UNROLL for (int b = 0; b < blocks; b++)
-        UNROLL for (int i = 0; i < tokens; i++)
-            UNROLL for (int l = 0; l < LANES; l++)
+    EACH (b, blocks)
+        EACH (i, tokens)
+            EACH (l, LANES)
                 vec_store(&out->y[b][i][l * VEC], acc[b][i][l]);
 }
 #endif
@@ -151,30 +151,29 @@ INLINE void f32_tile(const struct tile *t, const int tokens, const int blocks, c
 {
     vec acc[2][TILE_TOKENS][LANES];
 
-    UNROLL for (int b = 0; b < blocks; b++)
-        UNROLL for (int i = 0; i < tokens; i++)
-            UNROLL for (int l = 0; l < LANES; l++)
+    EACH (b, blocks)
+        EACH (i, tokens)
+            EACH (l, LANES)
                 acc[b][i][l] = vec_zero();
     for (int64_t k = 0; k < t->cols; k++) {
         if (ahead)
             fetch_ahead((const char *)t->w0 + k * 64);
-        UNROLL for (int b = 0; b < blocks; b++)
-            UNROLL for (int i = 0; i < tokens; i++) {
+        EACH (b, blocks)
+            EACH (i, tokens) {
                 const float *w = (const float *)(b == 0 ? t->w0 : t->w1) + k * KERN_BLOCK;
                 vec x = vec_set(((const float *)x_row(t, i))[k]);
 
-                UNROLL for (int l = 0; l < LANES; l++)
+                EACH (l, LANES)
                     acc[b][i][l] = vec_fma(vec_load(w + l * VEC), x, acc[b][i][l]);
             }
     }
-    UNROLL for (int b = 0; b < blocks; b++)
-        UNROLL for (int i = 0; i < tokens; i++)
-            UNROLL for (int l = 0; l < LANES; l++)
+    EACH (b, blocks)
+        EACH (i, tokens)
+            EACH (l, LANES)
                 vec_store(&out->y[b][i][l * VEC], acc[b][i][l]);
 }
 
-INLINE void run_tile(const struct tile *t, const int tokens, const int blocks,
-                     struct tile_out *out)
+INLINE void run_tile(const struct tile *t, const int tokens, const int blocks, struct tile_out *out)
 {
     if (t->layout == KERN_LAYOUT_F32)
         f32_tile(t, tokens, blocks, tokens < TILE_TOKENS, out);
@@ -182,34 +181,38 @@ INLINE void run_tile(const struct tile *t, const int tokens, const int blocks,
         b16_tile(t, tokens, blocks, tokens < TILE_TOKENS, out);
 }
 
-#define TOKENS_BELOW_2(X)  X(1)
-#define TOKENS_BELOW_4(X)  TOKENS_BELOW_2(X) X(2) X(3)
-#define TOKENS_BELOW_12(X) TOKENS_BELOW_4(X) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11)
+#define CASES_BELOW_2(CASE)  CASE(1)
+#define CASES_BELOW_4(CASE)  CASES_BELOW_2(CASE) CASE(2) CASE(3)
+#define CASES_BELOW_12(CASE) CASES_BELOW_4(CASE) CASE(4) CASE(5) CASE(6) CASE(7) CASE(8) \
+    CASE(9) CASE(10) CASE(11)
+
+INLINE void run_case(const struct tile *t, const int tokens, const int blocks,
+                     struct tile_out *out)
+{
+    if (blocks == PAIRED)
+        run_tile(t, tokens, PAIRED, out);
+    else
+        run_tile(t, tokens, 1, out);
+}
 
 static void run_blocks(const struct tile *t, const int blocks, struct tile_out *out)
 {
     switch (t->tokens) {
-#define X(n)                                                                                      \
-    case n:                                                                                       \
-        if (blocks == PAIRED)                                                                     \
-            run_tile(t, n, PAIRED, out);                                                          \
-        else                                                                                      \
-            run_tile(t, n, 1, out);                                                               \
+#define CASE(n) \
+    case n: \
+        run_case(t, n, blocks, out); \
         break;
 #if defined(__AVX512F__)
-        TOKENS_BELOW_12(X)
+        CASES_BELOW_12(CASE)
 #elif defined(__AVX2__)
-        TOKENS_BELOW_4(X)
+        CASES_BELOW_4(CASE)
 #else
-        TOKENS_BELOW_2(X)
+        CASES_BELOW_2(CASE)
 #endif
+#undef CASE
     default:
-        if (blocks == PAIRED)
-            run_tile(t, TILE_TOKENS, PAIRED, out);
-        else
-            run_tile(t, TILE_TOKENS, 1, out);
+        run_case(t, TILE_TOKENS, blocks, out);
         break;
-#undef X
     }
 }
 

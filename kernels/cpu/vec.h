@@ -26,10 +26,11 @@ typedef float vec __attribute__((vector_size(VEC * 4)));
 typedef int32_t veci __attribute__((vector_size(VEC * 4)));
 
 #define INLINE static inline __attribute__((always_inline))
+/* A loop over registers: unrolled, or the array it indexes lies in memory. */
 #if defined(__clang__)
-#define UNROLL _Pragma("clang loop unroll(full)")
+#define EACH(i, n) _Pragma("clang loop unroll(full)") for (int i = 0; i < (n); i++)
 #else
-#define UNROLL _Pragma("GCC unroll 16")
+#define EACH(i, n) _Pragma("GCC unroll 16") for (int i = 0; i < (n); i++)
 #endif
 
 INLINE vec vec_set(float x)
@@ -173,8 +174,8 @@ INLINE void vec_to_bf16(uint16_t *p, vec v, int64_t n)
     typedef uint16_t half __attribute__((vector_size(VEC * 2)));
     veci bits = (veci)v, high = (bits >> 16) & 0xffff;
     veci rounded = ((bits + 0x7fff + (high & 1)) >> 16) & 0xffff;
-    half h = __builtin_convertvector((veci)vec_pick((veci)(v != v), (vec)(high | 0x40),
-                                                    (vec)rounded), half);
+    half h = __builtin_convertvector(
+        (veci)vec_pick((veci)(v != v), (vec)(high | 0x40), (vec)rounded), half);
 
     memcpy(p, &h, (size_t)(n < VEC ? n : VEC) * sizeof *p);
 }
@@ -184,8 +185,8 @@ INLINE vec vec_exp(vec x)
 {
     const vec magic = vec_set(12582912.0f); /* 1.5 * 2^23: rounds to an integer in the low bits */
     vec low = vec_set(-87.33654f), high = vec_set(88.72284f);
-    vec t = vec_fma(vec_pick(x > low, vec_pick(x < high, x, high), low), vec_set(1.44269504f),
-                    magic);
+    vec t =
+        vec_fma(vec_pick(x > low, vec_pick(x < high, x, high), low), vec_set(1.44269504f), magic);
     vec n = t - magic;
     vec r = vec_fma(n, vec_set(-0.693359375f), vec_pick(x > low, vec_pick(x < high, x, high), low));
     vec p = vec_set(1.9875691500e-4f);

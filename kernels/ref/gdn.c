@@ -18,8 +18,8 @@ static struct slot find_slot(const struct kern_slots *slots, const struct kern_g
                          (float *)(base + parts.conv)};
 }
 
-static void convolve_channel(const struct kern_conv1d *p, const struct kern_span *span, float *state,
-                             int32_t channel, int32_t channels)
+static void convolve_channel(const struct kern_conv1d *p, const struct kern_span *span,
+                             float *state, int32_t channel, int32_t channels)
 {
     int32_t left = p->heads.conv - 1;
 
@@ -60,8 +60,7 @@ int ref_gdn_gates(struct kern_thread *th, const struct kern_gdn_gates *p)
                 double softplus = a > 20 ? a : log1p(exp(a));
 
                 p->g[r * p->heads.hv + j] = (float)fmax(-rate * softplus, (double)KERN_GATE_MIN);
-                p->beta[r * p->heads.hv + j] =
-                    (float)ref_sigmoid((double)p->b[r * p->ld_ab + j]);
+                p->beta[r * p->heads.hv + j] = (float)ref_sigmoid((double)p->b[r * p->ld_ab + j]);
             }
     return 0;
 }

@@ -27,8 +27,8 @@ static void route_row(const struct kern_moe_route *p, int32_t row)
         kept += exp((double)x[best] - largest) / sum;
     }
     for (int32_t c = 0; c < p->top; c++)
-        weights[c] = (float)(exp((double)x[ids[c]] - largest) / sum /
-                             (p->is_renormalised ? kept : 1.0));
+        weights[c] =
+            (float)(exp((double)x[ids[c]] - largest) / sum / (p->is_renormalised ? kept : 1.0));
 }
 
 int ref_moe_route(struct kern_thread *th, const struct kern_moe_route *p)

@@ -17,11 +17,11 @@ KERN_OPS(X)
 #undef X
 
 /* Refuse, or leave the work to rank 0. */
-#define REF_BEGIN(op)                                                                             \
-    do {                                                                                          \
-        int rc_ = kern_check_##op(p);                                                             \
-        if (rc_ != 0 || th->rank != 0)                                                            \
-            return rc_;                                                                           \
+#define REF_BEGIN(op) \
+    do { \
+        int rc_ = kern_check_##op(p); \
+        if (rc_ != 0 || th->rank != 0) \
+            return rc_; \
     } while (0)
 
 static inline double ref_get(const struct kern_in *x, int64_t row, int64_t col)

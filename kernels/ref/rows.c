@@ -40,9 +40,9 @@ double ref_dot(const struct kern_matrix *w, int32_t out, const struct kern_in *x
         if (w->layout == KERN_LAYOUT_F32)
             a = ((const float *)w->data)[(block * w->cols + k) * KERN_BLOCK + lane];
         else
-            a = kern_bf16_to_f32(((const uint16_t *)w->data)[block * KERN_BLOCK * even +
-                                                             k / 2 * 2 * KERN_BLOCK + 2 * lane +
-                                                             k % 2]);
+            a = kern_bf16_to_f32((
+                (const uint16_t *)w
+                    ->data)[block * KERN_BLOCK * even + k / 2 * 2 * KERN_BLOCK + 2 * lane + k % 2]);
         sum += (double)a * ref_get(x, row, k);
     }
     return sum;

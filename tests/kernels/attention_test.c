@@ -41,8 +41,8 @@ struct run {
 
 static struct layer make_layer(const struct shape *s, enum kern_type type)
 {
-    struct layer l = {.s = s, .q_heads = s->kv_heads * s->group,
-                      .q_stride = s->is_gated ? 2 * s->dim : s->dim};
+    struct layer l = {
+        .s = s, .q_heads = s->kv_heads * s->group, .q_stride = s->is_gated ? 2 * s->dim : s->dim};
     size_t t = (size_t)s->tokens, kv_width = (size_t)(s->kv_heads * s->dim);
     int32_t count = (s->tokens + s->page_tokens - 1) / s->page_tokens;
 
@@ -57,8 +57,11 @@ static struct layer make_layer(const struct shape *s, enum kern_type type)
     l.pages = take_bytes((size_t)count * sizeof *l.pages);
     for (int32_t i = 0; i < count; i++) /* out of order, with a page between */
         l.pages[i] = 2 * (count - 1 - i);
-    l.kv = (struct kern_kv){.type = type, .pages = 2 * count, .page_tokens = s->page_tokens,
-                            .heads = s->kv_heads, .head_dim = s->dim};
+    l.kv = (struct kern_kv){.type = type,
+                            .pages = 2 * count,
+                            .page_tokens = s->page_tokens,
+                            .heads = s->kv_heads,
+                            .head_dim = s->dim};
     l.kv.stride = (kern_kv_page_bytes(&l.kv) + 63) / 64 * 64;
     return l;
 }
@@ -77,22 +80,41 @@ static int run_piece(struct kern_thread *th, void *arg)
     kern_barrier(th);
     if (rc == 0)
         rc = r->ops->qk_norm_rope_write(
-            th, &(struct kern_qk_norm_rope_write){
-                    .kv = r->kv, .spans = &r->span, .span_count = 1, .rows = s->tokens,
-                    .q_heads = l->q_heads, .q = l->q, .k = l->k, .v = l->v,
-                    .ld_q = l->q_heads * l->q_stride, .ld_kv = kv_width, .q_stride = l->q_stride,
-                    .q_w = s->is_normed ? l->q_w : NULL, .k_w = s->is_normed ? l->k_w : NULL,
-                    .eps = 1e-6f, .is_plus_one = true, .cos = r->cos, .sin = r->sin,
-                    .half = s->half, .y = r->q});
+            th, &(struct kern_qk_norm_rope_write){.kv = r->kv,
+                                                  .spans = &r->span,
+                                                  .span_count = 1,
+                                                  .rows = s->tokens,
+                                                  .q_heads = l->q_heads,
+                                                  .q = l->q,
+                                                  .k = l->k,
+                                                  .v = l->v,
+                                                  .ld_q = l->q_heads * l->q_stride,
+                                                  .ld_kv = kv_width,
+                                                  .q_stride = l->q_stride,
+                                                  .q_w = s->is_normed ? l->q_w : NULL,
+                                                  .k_w = s->is_normed ? l->k_w : NULL,
+                                                  .eps = 1e-6f,
+                                                  .is_plus_one = true,
+                                                  .cos = r->cos,
+                                                  .sin = r->sin,
+                                                  .half = s->half,
+                                                  .y = r->q});
     kern_barrier(th);
     if (rc == 0)
-        rc = r->ops->attention(
-            th, &(struct kern_attention){
-                    .kv = r->kv, .spans = &r->span, .span_count = 1, .rows = s->tokens,
-                    .q_heads = l->q_heads, .q = r->q, .gate = s->is_gated ? l->q + s->dim : NULL,
-                    .ld_gate = l->q_heads * l->q_stride, .gate_stride = l->q_stride,
-                    .scale = 1 / sqrtf((float)s->dim), .y = {KERN_F32, r->y, width},
-                    .work = r->work, .work_bytes = r->work_bytes});
+        rc = r->ops->attention(th,
+                               &(struct kern_attention){.kv = r->kv,
+                                                        .spans = &r->span,
+                                                        .span_count = 1,
+                                                        .rows = s->tokens,
+                                                        .q_heads = l->q_heads,
+                                                        .q = r->q,
+                                                        .gate = s->is_gated ? l->q + s->dim : NULL,
+                                                        .ld_gate = l->q_heads * l->q_stride,
+                                                        .gate_stride = l->q_stride,
+                                                        .scale = 1 / sqrtf((float)s->dim),
+                                                        .y = {KERN_F32, r->y, width},
+                                                        .work = r->work,
+                                                        .work_bytes = r->work_bytes});
     return rc;
 }
 
@@ -121,8 +143,8 @@ static float *run_layer(const struct kern_ops *ops, const struct layer *l, int32
     for (int32_t from = 0; from < l->s->tokens; from += piece) {
         int32_t n = l->s->tokens - from < piece ? l->s->tokens - from : piece;
 
-        r.span = (struct kern_span){.row = from, .rows = n, .pos = from, .pages = l->pages,
-                                    .page_count = l->kv.pages / 2};
+        r.span = (struct kern_span){
+            .row = from, .rows = n, .pos = from, .pages = l->pages, .page_count = l->kv.pages / 2};
         assert_int_equal(run_team(threads, run_piece, &r), 0);
     }
     return r.y;
@@ -187,8 +209,8 @@ static void split_keys_keep_bits(void **unused)
             struct run r = make_run(*ops, &l);
             size_t width = (size_t)(l.q_heads * s->dim), last = (size_t)s->tokens - 1;
 
-            r.span = (struct kern_span){.rows = s->tokens - 1, .pages = l.pages,
-                                        .page_count = l.kv.pages / 2};
+            r.span = (struct kern_span){
+                .rows = s->tokens - 1, .pages = l.pages, .page_count = l.kv.pages / 2};
             assert_int_equal(run_team(threads, run_piece, &r), 0);
             r.span.row = r.span.pos = s->tokens - 1;
             r.span.rows = 1;
@@ -225,8 +247,8 @@ static void batch_keeps_bits(void **unused)
         struct run r = make_run(*ops, &l);
         size_t width = (size_t)(l.q_heads * s->dim);
 
-        r.span = (struct kern_span){.rows = s->tokens, .pages = l.pages,
-                                    .page_count = l.kv.pages / 2};
+        r.span =
+            (struct kern_span){.rows = s->tokens, .pages = l.pages, .page_count = l.kv.pages / 2};
         assert_int_equal(run_team(2, run_piece, &r), 0); /* fills pages, q and y */
         struct kern_span spans[4] = {r.span, r.span, r.span, r.span};
         static const int32_t places[4][2] = {{1200, 1}, {40, 30}, {700, 1}, {5, 1}};
@@ -236,10 +258,17 @@ static void batch_keeps_bits(void **unused)
         }
         float *y = take_floats((size_t)s->tokens * width);
         size_t work = kern_attention_work_bytes(&r.kv, l.q_heads, 2, s->tokens);
-        struct batch b = {*ops, {.kv = r.kv, .spans = spans, .span_count = 4, .rows = s->tokens,
-                                 .q_heads = l.q_heads, .q = r.q, .scale = 1 / sqrtf((float)s->dim),
-                                 .y = {KERN_F32, y, (int64_t)width}, .work = take_bytes(work),
-                                 .work_bytes = work}};
+        struct batch b = {*ops,
+                          {.kv = r.kv,
+                           .spans = spans,
+                           .span_count = 4,
+                           .rows = s->tokens,
+                           .q_heads = l.q_heads,
+                           .q = r.q,
+                           .scale = 1 / sqrtf((float)s->dim),
+                           .y = {KERN_F32, y, (int64_t)width},
+                           .work = take_bytes(work),
+                           .work_bytes = work}};
         assert_int_equal(run_team(3, run_batch, &b), 0);
         for (int i = 0; i < 4; i++)
             check_same("a span of a batch", y + (size_t)spans[i].row * width,

@@ -14,8 +14,8 @@ struct shape {
 };
 
 static const struct shape shapes[] = {
-    {1, 1, 1, 1, 2, 5, false},      {2, 1, 16, 16, 4, 64, false},   {1, 2, 31, 33, 4, 70, false},
-    {2, 3, 32, 17, 4, 129, false},  {1, 2, 33, 31, 3, 131, true},   {2, 2, 128, 128, 4, 200, false},
+    {1, 1, 1, 1, 2, 5, false},     {2, 1, 16, 16, 4, 64, false}, {1, 2, 31, 33, 4, 70, false},
+    {2, 3, 32, 17, 4, 129, false}, {1, 2, 33, 31, 3, 131, true}, {2, 2, 128, 128, 4, 200, false},
     {1, 1, 5, 130, 8, 66, false},
 };
 
@@ -28,7 +28,7 @@ struct layer {
 };
 
 struct result {
-    float *y;   /* [tokens, hv*dv] */
+    float *y; /* [tokens, hv*dv] */
     char *slot;
 };
 
@@ -86,19 +86,29 @@ static int run_piece(struct kern_thread *th, void *arg)
     const struct layer *l = p->l;
     const struct kern_ops *ops = p->ops;
     int32_t rows = l->tokens, width = l->hv * l->heads.dv;
-    int rc = ops->conv1d(th, &(struct kern_conv1d){l->heads, p->slots, &p->span, 1, rows, l->x, l->w,
-                                                   p->qkv, l->channels, l->channels});
+    int rc = ops->conv1d(th, &(struct kern_conv1d){l->heads, p->slots, &p->span, 1, rows, l->x,
+                                                   l->w, p->qkv, l->channels, l->channels});
 
     if (rc == 0)
-        rc = ops->gdn_gates(th, &(struct kern_gdn_gates){l->heads, &p->span, 1, rows, l->a, l->b,
-                                                         l->hv, l->a_log, l->dt_bias, p->g, p->beta,
-                                                         false});
+        rc = ops->gdn_gates(th,
+                            &(struct kern_gdn_gates){l->heads, &p->span, 1, rows, l->a, l->b, l->hv,
+                                                     l->a_log, l->dt_bias, p->g, p->beta, false});
     if (ops == kern_ref())
         kern_barrier(th);
-    struct kern_gdn gdn = {.heads = l->heads, .slots = p->slots, .spans = &p->span, .span_count = 1,
-                           .rows = rows, .qkv = p->qkv, .ld_qkv = l->channels, .g = p->g,
-                           .beta = p->beta, .z = l->z, .ld_z = width, .norm_w = l->norm_w,
-                           .y = {KERN_F32, p->y, width}, .eps = 1e-6f};
+    struct kern_gdn gdn = {.heads = l->heads,
+                           .slots = p->slots,
+                           .spans = &p->span,
+                           .span_count = 1,
+                           .rows = rows,
+                           .qkv = p->qkv,
+                           .ld_qkv = l->channels,
+                           .g = p->g,
+                           .beta = p->beta,
+                           .z = l->z,
+                           .ld_z = width,
+                           .norm_w = l->norm_w,
+                           .y = {KERN_F32, p->y, width},
+                           .eps = 1e-6f};
     if (rc == 0)
         rc = p->is_step ? ops->gdn_step(th, &gdn) : ops->gdn_chunk(th, &gdn);
     return rc;
@@ -191,17 +201,27 @@ static int run_batch(struct kern_thread *th, void *arg)
     const struct batch *b = arg;
     const struct layer *l = b->l;
     int32_t width = l->hv * l->heads.dv;
-    int rc = b->ops->conv1d(th, &(struct kern_conv1d){l->heads, b->slots, b->spans, 3, l->tokens,
-                                                      l->x, l->w, b->qkv, l->channels,
-                                                      l->channels});
+    int rc =
+        b->ops->conv1d(th, &(struct kern_conv1d){l->heads, b->slots, b->spans, 3, l->tokens, l->x,
+                                                 l->w, b->qkv, l->channels, l->channels});
 
     rc |= b->ops->gdn_gates(th, &(struct kern_gdn_gates){l->heads, b->spans, 3, l->tokens, l->a,
                                                          l->b, l->hv, l->a_log, l->dt_bias, b->g,
                                                          b->beta, false});
-    rc |= b->ops->gdn_chunk(
-        th, &(struct kern_gdn){l->heads, b->slots, b->spans, 3, l->tokens, b->qkv, l->channels,
-                               b->g, b->beta, l->z, width, l->norm_w, {KERN_F32, b->y, width},
-                               1e-6f});
+    rc |= b->ops->gdn_chunk(th, &(struct kern_gdn){l->heads,
+                                                   b->slots,
+                                                   b->spans,
+                                                   3,
+                                                   l->tokens,
+                                                   b->qkv,
+                                                   l->channels,
+                                                   b->g,
+                                                   b->beta,
+                                                   l->z,
+                                                   width,
+                                                   l->norm_w,
+                                                   {KERN_F32, b->y, width},
+                                                   1e-6f});
     return rc;
 }
 
@@ -219,18 +239,28 @@ static void batch_keeps_bits(void **unused)
         seed(7);
         struct layer l = make_layer(shape, PLAIN_VALUES);
         size_t t = (size_t)l.tokens, width = (size_t)(l.hv * l.heads.dv);
-        struct batch b = {*ops, &l, {spans[0], spans[1], spans[2]},
+        struct batch b = {*ops,
+                          &l,
+                          {spans[0], spans[1], spans[2]},
                           {take_bytes(3 * l.slot_bytes), l.slot_bytes, 3},
-                          take_floats(t * (size_t)l.channels), take_floats(t * (size_t)l.hv),
-                          take_floats(t * (size_t)l.hv), take_floats(t * width)};
+                          take_floats(t * (size_t)l.channels),
+                          take_floats(t * (size_t)l.hv),
+                          take_floats(t * (size_t)l.hv),
+                          take_floats(t * width)};
         float *alone = take_floats(t * width);
         void *alone_slots = take_bytes(3 * l.slot_bytes);
 
         assert_int_equal(run_team(2, run_batch, &b), 0);
         for (int i = 0; i < 3; i++) {
-            struct piece p = {.ops = *ops, .l = &l, .span = spans[i],
-                              .slots = {alone_slots, l.slot_bytes, 3}, .qkv = b.qkv, .g = b.g,
-                              .beta = b.beta, .y = alone, .is_step = spans[i].rows == 1};
+            struct piece p = {.ops = *ops,
+                              .l = &l,
+                              .span = spans[i],
+                              .slots = {alone_slots, l.slot_bytes, 3},
+                              .qkv = b.qkv,
+                              .g = b.g,
+                              .beta = b.beta,
+                              .y = alone,
+                              .is_step = spans[i].rows == 1};
 
             assert_int_equal(run_team(1, run_piece, &p), 0);
         }

@@ -87,8 +87,20 @@ static float *run_gdn(const struct kern_ops *ops, const struct gdn_case *c, void
     struct layer l = {ops,
                       {*h, slots, &span, 1, t, x, w, qkv, channels, channels},
                       {*h, &span, 1, t, a, b, h->hv, a_log, dt_bias, g, beta, false},
-                      {*h, slots, &span, 1, t, qkv, channels, g, beta, z, width, norm_w,
-                       {KERN_F32, y, width}, 1e-6f}};
+                      {*h,
+                       slots,
+                       &span,
+                       1,
+                       t,
+                       qkv,
+                       channels,
+                       g,
+                       beta,
+                       z,
+                       width,
+                       norm_w,
+                       {KERN_F32, y, width},
+                       1e-6f}};
     assert_int_equal(run_team(1, run_layer, &l), 0);
     *slot = slots.base;
     return y;
@@ -149,8 +161,11 @@ static void check_attention(const struct kern_ops *ops, double bound)
     static const int32_t pages[TOKENS / PAGE] = {3, 0, 4, 1, 2};
     enum { HEADS = KV_HEADS * GROUP, WIDTH = HEADS * DIM };
     struct kern_span span = {.rows = TOKENS, .pages = pages, .page_count = TOKENS / PAGE};
-    struct kern_kv kv = {.type = KERN_F32, .pages = TOKENS / PAGE, .page_tokens = PAGE,
-                         .heads = KV_HEADS, .head_dim = DIM};
+    struct kern_kv kv = {.type = KERN_F32,
+                         .pages = TOKENS / PAGE,
+                         .page_tokens = PAGE,
+                         .heads = KV_HEADS,
+                         .head_dim = DIM};
 
     values = 5;
     float *q = take_values(TOKENS * HEADS * 2 * DIM, 1, 0);
@@ -162,14 +177,38 @@ static void check_attention(const struct kern_ops *ops, double bound)
     kv.stride = (kern_kv_page_bytes(&kv) + 63) / 64 * 64;
     kv.base = take_bytes(kv.stride * TOKENS / PAGE);
     struct attention a = {
-        ops, {&span, 1, TOKENS, golden("attention.inv_freq", NULL), HALF, 1, cosine, sine},
-        {.kv = kv, .spans = &span, .span_count = 1, .rows = TOKENS, .q_heads = HEADS, .q = q,
-         .k = k, .v = v, .ld_q = 2 * WIDTH, .ld_kv = KV_HEADS * DIM, .q_stride = 2 * DIM,
-         .q_w = q_w, .k_w = k_w, .eps = 1e-6f, .is_plus_one = true, .cos = cosine, .sin = sine,
-         .half = HALF, .y = qr},
-        {.kv = kv, .spans = &span, .span_count = 1, .rows = TOKENS, .q_heads = HEADS, .q = qr,
-         .gate = q + DIM, .ld_gate = 2 * WIDTH, .gate_stride = 2 * DIM,
-         .scale = 1 / sqrtf(DIM), .y = {KERN_F32, y, WIDTH}}};
+        ops,
+        {&span, 1, TOKENS, golden("attention.inv_freq", NULL), HALF, 1, cosine, sine},
+        {.kv = kv,
+         .spans = &span,
+         .span_count = 1,
+         .rows = TOKENS,
+         .q_heads = HEADS,
+         .q = q,
+         .k = k,
+         .v = v,
+         .ld_q = 2 * WIDTH,
+         .ld_kv = KV_HEADS * DIM,
+         .q_stride = 2 * DIM,
+         .q_w = q_w,
+         .k_w = k_w,
+         .eps = 1e-6f,
+         .is_plus_one = true,
+         .cos = cosine,
+         .sin = sine,
+         .half = HALF,
+         .y = qr},
+        {.kv = kv,
+         .spans = &span,
+         .span_count = 1,
+         .rows = TOKENS,
+         .q_heads = HEADS,
+         .q = qr,
+         .gate = q + DIM,
+         .ld_gate = 2 * WIDTH,
+         .gate_stride = 2 * DIM,
+         .scale = 1 / sqrtf(DIM),
+         .y = {KERN_F32, y, WIDTH}}};
     assert_int_equal(run_team(1, run_attention, &a), 0);
     check_close(ops->name, y, golden("attention.y", NULL), TOKENS * WIDTH, bound);
 }
@@ -192,14 +231,29 @@ static void rope_tables_equal_the_published(void **unused)
         {"rope.default", {.kind = KERN_ROPE_DEFAULT, .theta = 1e7}},
         {"rope.linear", {.kind = KERN_ROPE_LINEAR, .theta = 1e4, .factor = 4}},
         {"rope.llama3",
-         {.kind = KERN_ROPE_LLAMA3, .theta = 5e5, .factor = 8, .original_positions = 8192,
-          .low_freq_factor = 1, .high_freq_factor = 4}},
+         {.kind = KERN_ROPE_LLAMA3,
+          .theta = 5e5,
+          .factor = 8,
+          .original_positions = 8192,
+          .low_freq_factor = 1,
+          .high_freq_factor = 4}},
         {"rope.yarn",
-         {.kind = KERN_ROPE_YARN, .theta = 1e6, .factor = 4, .original_positions = 32768,
-          .beta_fast = 32, .beta_slow = 1, .is_truncated = true}},
+         {.kind = KERN_ROPE_YARN,
+          .theta = 1e6,
+          .factor = 4,
+          .original_positions = 32768,
+          .beta_fast = 32,
+          .beta_slow = 1,
+          .is_truncated = true}},
         {"rope.yarn_mscale",
-         {.kind = KERN_ROPE_YARN, .theta = 1e4, .factor = 40, .original_positions = 4096,
-          .beta_fast = 32, .beta_slow = 1, .mscale = 0.7, .mscale_all_dim = 1}},
+         {.kind = KERN_ROPE_YARN,
+          .theta = 1e4,
+          .factor = 40,
+          .original_positions = 4096,
+          .beta_fast = 32,
+          .beta_slow = 1,
+          .mscale = 0.7,
+          .mscale_all_dim = 1}},
     };
 
     (void)unused;

@@ -79,8 +79,14 @@ struct kern_in make_in(enum kern_type type, const float *x, int64_t rows, int64_
 struct kern_matrix make_matrix(enum kern_layout layout, const float *w, int32_t rows, int32_t cols)
 {
     void *data = take_bytes(kern_matrix_bytes(layout, rows, cols));
-    struct kern_pack p = {.layout = layout, .source = KERN_SOURCE_F32, .from = w, .ld = cols,
-                          .rows = rows, .rows_all = rows, .cols = cols, .dest = data};
+    struct kern_pack p = {.layout = layout,
+                          .source = KERN_SOURCE_F32,
+                          .from = w,
+                          .ld = cols,
+                          .rows = rows,
+                          .rows_all = rows,
+                          .cols = cols,
+                          .dest = data};
 
     assert_int_equal(kern_pack(&p), 0);
     return (struct kern_matrix){layout, rows, cols, data};

@@ -26,8 +26,7 @@ float *random_floats(size_t count, double scale); /* gauss * scale, from take_fl
 
 /* n floats as bf16 or f32 rows. */
 struct kern_in make_in(enum kern_type type, const float *x, int64_t rows, int64_t ld);
-struct kern_matrix make_matrix(enum kern_layout layout, const float *w, int32_t rows,
-                               int32_t cols);
+struct kern_matrix make_matrix(enum kern_layout layout, const float *w, int32_t rows, int32_t cols);
 
 /* Every implementation this machine runs, the reference not among them; NULL ends. */
 const struct kern_ops *const *implementations(void);
@@ -36,7 +35,7 @@ const struct kern_ops *const *implementations(void);
 int run_team(int threads, kern_job *job, void *arg);
 
 /* Calls one operation on a team: RUN(ops, linear, &params, threads). */
-#define RUN(ops, op, params, threads)                                                             \
+#define RUN(ops, op, params, threads) \
     run_op((kern_job *)(void (*)(void))(ops)->op, (const void *)(params), (threads))
 int run_op(kern_job *op, const void *params, int threads);
 

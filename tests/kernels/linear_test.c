@@ -38,7 +38,9 @@ static struct problem make_problem(const struct shape *s, enum kern_layout layou
         .w = make_matrix(layout, random_floats((size_t)s->out * (size_t)s->cols, 1), s->out,
                          s->cols),
         .x = make_in(operand(layout), random_floats((size_t)(s->rows * ld), scale), s->rows, ld),
-        .bias = random_floats((size_t)s->out, scale), .ld = s->out + 5, .rows = s->rows,
+        .bias = random_floats((size_t)s->out, scale),
+        .ld = s->out + 5,
+        .rows = s->rows,
         .is_added = true,
     };
     return p;
@@ -121,9 +123,10 @@ static void swiglu_equals_reference(void **unused)
             struct kern_linear_swiglu p = {
                 make_matrix(layouts[l], random_floats(w, 0.3), s->out, s->cols),
                 make_matrix(layouts[l], random_floats(w, 0.3), s->out, s->cols),
-                make_in(operand(layouts[l]), random_floats((size_t)(s->rows * s->cols), 1),
-                        s->rows, s->cols),
-                {KERN_F32, take_floats(n), s->out}, s->rows};
+                make_in(operand(layouts[l]), random_floats((size_t)(s->rows * s->cols), 1), s->rows,
+                        s->cols),
+                {KERN_F32, take_floats(n), s->out},
+                s->rows};
             float *want = p.y.data;
 
             assert_int_equal(RUN(kern_ref(), linear_swiglu, &p, 1), 0);
@@ -173,11 +176,18 @@ static float *run_moe_on(const struct kern_ops *ops, struct moe m, const float *
     float *out = take_floats((size_t)(sorted * HIDDEN)), *y = take_floats((size_t)(rows * HIDDEN));
 
     m.ops = ops;
-    m.route = (struct kern_moe_route){
-        logits, EXPERTS, rows, EXPERTS, TOP, true, take_bytes((size_t)sorted * 4),
-        take_floats((size_t)sorted), take_bytes((EXPERTS + 1) * 4), take_bytes((size_t)sorted * 4)};
-    m.gather = (struct kern_moe_gather){make_in(type, x, rows, HIDDEN), {type, gathered, HIDDEN},
-                                        m.route.place, rows, TOP, HIDDEN};
+    m.route = (struct kern_moe_route){logits,
+                                      EXPERTS,
+                                      rows,
+                                      EXPERTS,
+                                      TOP,
+                                      true,
+                                      take_bytes((size_t)sorted * 4),
+                                      take_floats((size_t)sorted),
+                                      take_bytes((EXPERTS + 1) * 4),
+                                      take_bytes((size_t)sorted * 4)};
+    m.gather = (struct kern_moe_gather){
+        make_in(type, x, rows, HIDDEN), {type, gathered, HIDDEN}, m.route.place, rows, TOP, HIDDEN};
     m.up.x = (struct kern_in){type, gathered, HIDDEN};
     m.up.y = (struct kern_out){type, inner, INNER};
     m.down.x = (struct kern_in){type, inner, INNER};
@@ -185,8 +195,8 @@ static float *run_moe_on(const struct kern_ops *ops, struct moe m, const float *
     m.up.start = m.down.start = m.route.start;
     m.up.experts = m.down.experts = EXPERTS;
     m.up.sorted_rows = m.down.sorted_rows = sorted;
-    m.combine = (struct kern_moe_combine){out, HIDDEN, m.route.place, m.route.weights, y, HIDDEN,
-                                          rows, TOP, HIDDEN};
+    m.combine = (struct kern_moe_combine){out,    HIDDEN, m.route.place, m.route.weights, y,
+                                          HIDDEN, rows,   TOP,           HIDDEN};
     assert_int_equal(run_team(threads, run_moe, &m), 0);
     return y;
 }
@@ -223,10 +233,10 @@ static void experts_equal_reference(void **unused)
                        run_moe_on(*ops, m, logits, x, ROWS, layouts[l], 3),
                        ROWS * HIDDEN * sizeof(float));
             for (int r = 0; r < ROWS; r += 7)
-                check_same("one row of experts", got + r * HIDDEN,
-                           run_moe_on(*ops, m, logits + r * EXPERTS, x + r * HIDDEN, 1, layouts[l],
-                                      1),
-                           HIDDEN * sizeof(float));
+                check_same(
+                    "one row of experts", got + r * HIDDEN,
+                    run_moe_on(*ops, m, logits + r * EXPERTS, x + r * HIDDEN, 1, layouts[l], 1),
+                    HIDDEN * sizeof(float));
         }
         release_all();
     }
@@ -246,8 +256,15 @@ static void packing_keeps_every_value(void **unused)
     void *data = take_bytes(kern_matrix_bytes(KERN_LAYOUT_B16, ROWS, COLS));
     memset(data, 0xff, kern_matrix_bytes(KERN_LAYOUT_B16, ROWS, COLS));
     for (int first = 0; first < ROWS; first += 16) { /* as several readers would */
-        struct kern_pack p = {KERN_LAYOUT_B16, KERN_SOURCE_BF16, source + first * COLS, COLS, first,
-                              first + 16 < ROWS ? 16 : ROWS - first, ROWS, COLS, data};
+        struct kern_pack p = {KERN_LAYOUT_B16,
+                              KERN_SOURCE_BF16,
+                              source + first * COLS,
+                              COLS,
+                              first,
+                              first + 16 < ROWS ? 16 : ROWS - first,
+                              ROWS,
+                              COLS,
+                              data};
         assert_int_equal(kern_pack(&p), 0);
     }
     struct kern_matrix m = {KERN_LAYOUT_B16, ROWS, COLS, data};
@@ -256,7 +273,14 @@ static void packing_keeps_every_value(void **unused)
         for (int c = 0; c < COLS; c++)
             assert_int_equal(kern_f32_to_bf16(out[c]), source[r * COLS + c]);
     }
-    struct kern_pack f16 = {KERN_LAYOUT_F32, KERN_SOURCE_F16, halves, COLS, 0, ROWS, ROWS, COLS,
+    struct kern_pack f16 = {KERN_LAYOUT_F32,
+                            KERN_SOURCE_F16,
+                            halves,
+                            COLS,
+                            0,
+                            ROWS,
+                            ROWS,
+                            COLS,
                             take_bytes(kern_matrix_bytes(KERN_LAYOUT_F32, ROWS, COLS))};
     assert_int_equal(kern_pack(&f16), 0);
     m = (struct kern_matrix){KERN_LAYOUT_F32, ROWS, COLS, f16.dest};
@@ -281,7 +305,8 @@ static void conversions_round_to_nearest_even(void **unused)
     assert_true(isnan(kern_f16_to_f32(0x7e00)));
     for (const struct kern_ops *const *ops = implementations(); *ops != NULL; ops++) {
         static const float in[] = {1.00390625f, 1.01171875f, -3.1f, 1e-42f, 3.4e38f, 65280.0f,
-                                   -0.0f, 1e10f, 7, 8, 9, 10, 11, 12, 13, 14, 15.0625f};
+                                   -0.0f,       1e10f,       7,     8,      9,       10,
+                                   11,          12,          13,    14,     15.0625f};
         enum { N = sizeof in / sizeof in[0] };
         static const float ones[N];
         uint16_t out[N];

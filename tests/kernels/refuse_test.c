@@ -61,12 +61,29 @@ static struct params *make_params(void)
     p->gdn_chunk = (struct kern_gdn){heads, slots, &p->span, 1, ROWS, f, N, f, f, f, N, f, y, 0};
     p->gdn_step = p->gdn_chunk;
     p->rope = (struct kern_rope){&p->span, 1, ROWS, f, 4, 1, f, f};
-    p->qk_norm_rope_write = (struct kern_qk_norm_rope_write){
-        .kv = kv, .spans = &p->span, .span_count = 1, .rows = ROWS, .q_heads = 2, .q = f, .k = f,
-        .v = f, .ld_q = N, .ld_kv = N, .q_stride = 16, .cos = f, .sin = f, .half = 4,
-        .y = f + 1024};
-    p->attention = (struct kern_attention){.kv = kv, .spans = &p->span, .span_count = 1,
-                                           .rows = ROWS, .q_heads = 2, .q = f, .scale = 1, .y = y};
+    p->qk_norm_rope_write = (struct kern_qk_norm_rope_write){.kv = kv,
+                                                             .spans = &p->span,
+                                                             .span_count = 1,
+                                                             .rows = ROWS,
+                                                             .q_heads = 2,
+                                                             .q = f,
+                                                             .k = f,
+                                                             .v = f,
+                                                             .ld_q = N,
+                                                             .ld_kv = N,
+                                                             .q_stride = 16,
+                                                             .cos = f,
+                                                             .sin = f,
+                                                             .half = 4,
+                                                             .y = f + 1024};
+    p->attention = (struct kern_attention){.kv = kv,
+                                           .spans = &p->span,
+                                           .span_count = 1,
+                                           .rows = ROWS,
+                                           .q_heads = 2,
+                                           .q = f,
+                                           .scale = 1,
+                                           .y = y};
     p->moe_route = (struct kern_moe_route){f, N, ROWS, 2, 2, true, p->ids, f, p->ids, p->ids};
     p->moe_gather = (struct kern_moe_gather){x, y, p->place, ROWS, 2, N};
     p->moe_linear = (struct kern_moe_linear){&p->matrix, NULL, x, y, p->start, 1, 2 * ROWS};
@@ -95,17 +112,17 @@ static void renew_memory(void)
 }
 
 /* Breaks one field of good params and expects the refusal of every implementation. */
-#define REFUSED(op, code, change)                                                                 \
-    do {                                                                                          \
-        const struct kern_ops *const *list = implementations();                                   \
-        for (const struct kern_ops *ops = kern_ref(); ops != NULL; ops = *list++) {               \
-            struct params *p = make_params();                                                     \
-            change;                                                                               \
-            ask(ops, (kern_job *)(void (*)(void))ops->op, &p->op);                                \
-            if (answer != (code))                                                                 \
-                fail_msg("%s %s after %s: %d, not %d", ops->name, #op, #change, answer, (code));  \
-        }                                                                                         \
-        renew_memory();                                                                           \
+#define REFUSED(op, code, change) \
+    do { \
+        const struct kern_ops *const *list = implementations(); \
+        for (const struct kern_ops *ops = kern_ref(); ops != NULL; ops = *list++) { \
+            struct params *p = make_params(); \
+            change; \
+            ask(ops, (kern_job *)(void (*)(void))ops->op, &p->op); \
+            if (answer != (code)) \
+                fail_msg("%s %s after %s: %d, not %d", ops->name, #op, #change, answer, (code)); \
+        } \
+        renew_memory(); \
     } while (0)
 
 static int set_up(void **unused)
@@ -126,10 +143,10 @@ static int tear_down(void **unused)
 static void good_params_are_accepted(void **unused)
 {
     (void)unused;
-#define X(op, type)                                                                               \
-    if (strcmp(#op, "gdn_step") == 0)                                                             \
-        REFUSED(op, 0, p->span.rows = 1);                                                         \
-    else                                                                                          \
+#define X(op, type) \
+    if (strcmp(#op, "gdn_step") == 0) \
+        REFUSED(op, 0, p->span.rows = 1); \
+    else \
         REFUSED(op, 0, (void)p);
     KERN_OPS(X)
 #undef X

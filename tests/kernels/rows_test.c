@@ -52,8 +52,12 @@ static void rms_norm_equals_reference(void **unused)
             int32_t n = sizes[i];
             seed((uint64_t)(i * 3 + kind));
             float *x = hard_floats((size_t)(ROWS * (n + 1)), n + 1);
-            struct kern_rms_norm p = {.w = random_floats((size_t)n, 1), .ld = n + 1, .rows = ROWS,
-                                      .n = n, .eps = 1e-6f, .is_plus_one = kind > 0,
+            struct kern_rms_norm p = {.w = random_floats((size_t)n, 1),
+                                      .ld = n + 1,
+                                      .rows = ROWS,
+                                      .n = n,
+                                      .eps = 1e-6f,
+                                      .is_plus_one = kind > 0,
                                       .pick = kind == 1 ? pick : NULL};
             if (kind == 2)
                 p.residual = random_floats((size_t)(ROWS * (n + 1)), 1);
@@ -80,13 +84,12 @@ static void products_equal_reference(void **unused)
             float *a = hard_floats(count, n), *b = random_floats(count, 1);
             float *y0 = random_floats(count, 1), *want = take_floats(count);
             struct kern_swiglu s = {a, b, n, {KERN_F32, want, n}, ROWS, n};
-            struct kern_gate_mul g = {b, a, n, n, {KERN_F32, want, n}, ROWS, n, kind == 1,
-                                      kind == 2};
+            struct kern_gate_mul g = {b,    a, n,         n,        {KERN_F32, want, n},
+                                      ROWS, n, kind == 1, kind == 2};
 
             memcpy(want, y0, count * sizeof(float));
-            assert_int_equal(kind == 3 ? RUN(kern_ref(), swiglu, &s, 1)
-                                       : RUN(kern_ref(), gate_mul, &g, 1),
-                             0);
+            assert_int_equal(
+                kind == 3 ? RUN(kern_ref(), swiglu, &s, 1) : RUN(kern_ref(), gate_mul, &g, 1), 0);
             for (const struct kern_ops *const *ops = implementations(); *ops != NULL; ops++) {
                 s.y.data = g.y.data = take_floats(count);
                 memcpy(s.y.data, y0, count * sizeof(float));

@@ -37,8 +37,8 @@ struct bench {
 
 static void *take(size_t bytes)
 {
-    void *p = mmap(NULL, bytes + (2 << 20), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-                   0);
+    void *p =
+        mmap(NULL, bytes + (2 << 20), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     if (p == MAP_FAILED) {
         perror("kernels: mmap");
@@ -153,9 +153,11 @@ static void run_job(struct bench *b, kern_job *job, struct timing *t, int round)
 
 static void set_rows(struct bench *b, int32_t rows)
 {
-    b->linear = (struct kern_linear){
-        .w = {KERN_LAYOUT_B16, OUT, COLS, b->weights}, .x = {KERN_BF16, b->x, COLS}, .y = b->y,
-        .ld = OUT, .rows = rows};
+    b->linear = (struct kern_linear){.w = {KERN_LAYOUT_B16, OUT, COLS, b->weights},
+                                     .x = {KERN_BF16, b->x, COLS},
+                                     .y = b->y,
+                                     .ld = OUT,
+                                     .rows = rows};
 }
 
 static void bench_weights(struct bench *b)
@@ -173,7 +175,9 @@ static void bench_weights(struct bench *b)
         set_rows(b, TOKENS);
         run_job(b, multiply_once, &gemm, r);
         b->linear = (struct kern_linear){.w = {KERN_LAYOUT_B16, COLS, OUT, b->weights},
-                                         .x = {KERN_BF16, b->x, OUT}, .y = b->y, .ld = COLS,
+                                         .x = {KERN_BF16, b->x, OUT},
+                                         .y = b->y,
+                                         .ld = COLS,
                                          .rows = TOKENS};
         run_job(b, multiply_once, &down, r);
     }
@@ -202,10 +206,19 @@ static void bench_gdn(struct bench *b)
         b->qkv[i] = random_float();
     for (int i = 0; i < TOKENS * H; i++)
         b->gates[i] = -0.5f + 0.4f * random_float();
-    b->gdn = (struct kern_gdn){.heads = heads, .slots = {b->slot, kern_gdn_slot_bytes(&heads), 1},
-                               .spans = &b->span, .span_count = 1, .rows = TOKENS, .qkv = b->qkv,
-                               .ld_qkv = CHANNELS, .g = b->gates, .beta = b->qkv, .z = b->qkv,
-                               .ld_z = CHANNELS, .norm_w = b->qkv, .y = {KERN_F32, b->y, H * D}};
+    b->gdn = (struct kern_gdn){.heads = heads,
+                               .slots = {b->slot, kern_gdn_slot_bytes(&heads), 1},
+                               .spans = &b->span,
+                               .span_count = 1,
+                               .rows = TOKENS,
+                               .qkv = b->qkv,
+                               .ld_qkv = CHANNELS,
+                               .g = b->gates,
+                               .beta = b->qkv,
+                               .z = b->qkv,
+                               .ld_z = CHANNELS,
+                               .norm_w = b->qkv,
+                               .y = {KERN_F32, b->y, H * D}};
     for (int r = 0; r < ROUNDS; r++) {
         b->span = (struct kern_span){.rows = TOKENS};
         run_job(b, run_gdn, &chunk, r);
@@ -219,8 +232,11 @@ static void bench_gdn(struct bench *b)
 static void bench_attention(struct bench *b)
 {
     enum { Q = 8, KV = 2, D = 256, CONTEXT = 4096, PAGE = 32 };
-    struct kern_kv kv = {.type = KERN_BF16, .pages = CONTEXT / PAGE, .page_tokens = PAGE,
-                         .heads = KV, .head_dim = D};
+    struct kern_kv kv = {.type = KERN_BF16,
+                         .pages = CONTEXT / PAGE,
+                         .page_tokens = PAGE,
+                         .heads = KV,
+                         .head_dim = D};
     struct timing decode, prefill;
     static const char *const names[] = {"512 rows", "1 row of 4096"};
     size_t work = kern_attention_work_bytes(&kv, Q, 1, CONTEXT);
@@ -232,16 +248,22 @@ static void bench_attention(struct bench *b)
     for (int i = 0; i < CONTEXT / PAGE; i++)
         b->page_list[i] = i;
     b->work = take(work);
-    b->attention = (struct kern_attention){.kv = kv, .spans = &b->span, .span_count = 1,
-                                           .rows = TOKENS, .q_heads = Q, .q = b->qkv,
-                                           .scale = 0.0625f, .y = {KERN_F32, b->y, Q * D},
-                                           .work = b->work, .work_bytes = work};
+    b->attention = (struct kern_attention){.kv = kv,
+                                           .spans = &b->span,
+                                           .span_count = 1,
+                                           .rows = TOKENS,
+                                           .q_heads = Q,
+                                           .q = b->qkv,
+                                           .scale = 0.0625f,
+                                           .y = {KERN_F32, b->y, Q * D},
+                                           .work = b->work,
+                                           .work_bytes = work};
     for (int r = 0; r < ROUNDS; r++) {
-        b->span = (struct kern_span){.rows = TOKENS, .page_count = CONTEXT / PAGE,
-                                     .pages = b->page_list};
+        b->span =
+            (struct kern_span){.rows = TOKENS, .page_count = CONTEXT / PAGE, .pages = b->page_list};
         run_job(b, run_attention, &prefill, r);
-        b->span = (struct kern_span){.rows = 1, .pos = CONTEXT - 1, .page_count = CONTEXT / PAGE,
-                                     .pages = b->page_list};
+        b->span = (struct kern_span){
+            .rows = 1, .pos = CONTEXT - 1, .page_count = CONTEXT / PAGE, .pages = b->page_list};
         run_job(b, run_attention, &decode, r);
     }
     printf("attention 8/2x256, %-13s %7.0f us\n", names[0], median(&prefill) * 1e6);
