@@ -20,11 +20,12 @@ ROOT = Path(__file__).resolve().parents[2]
 ALLOWED = {
     "base": {"base"},
     "shm": {"base", "shm"},
+    "kernels": {"kernels"},
     "supervisor": {"base", "shm", "supervisor"},
     "router": {"base", "shm", "router"},
-    "worker": {"base", "shm", "worker"},
-    "tools": {"base", "shm", "tools"},
-    "tests": {"base", "shm", "supervisor", "router", "worker", "tools", "tests"},
+    "worker": {"base", "shm", "kernels", "worker"},
+    "tools": {"base", "shm", "kernels", "tools"},
+    "tests": {"base", "shm", "kernels", "supervisor", "router", "worker", "tools", "tests"},
 }
 # What a file may include beyond its folder's row.
 EXCEPTIONS = {
@@ -49,7 +50,7 @@ SYSTEM = re.compile(
     r"|glob|grp|inttypes|iso646|libgen|limits|link|locale|malloc|math|netdb|poll|pthread|pwd|sched"
     r"|semaphore|setjmp|signal|spawn|stdalign|stdarg|stdatomic|stdbool|stddef|stdint|stdio|stdlib"
     r"|stdnoreturn|string|strings|syslog|termios|threads|time|uchar|ucontext|unistd|wchar|wctype"
-    r"|byteswap|immintrin|nmmintrin|arm_acle)\.h$"
+    r"|byteswap|immintrin|nmmintrin|arm_acle|arm_neon)\.h$"
 )
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)
 

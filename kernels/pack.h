@@ -1,0 +1,33 @@
+/* Weights from files into the internal layouts, and their sizes. */
+#ifndef KERNELS_PACK_H
+#define KERNELS_PACK_H
+
+#include "kernels/kern.h"
+
+enum kern_source { KERN_SOURCE_F32, KERN_SOURCE_F16, KERN_SOURCE_BF16 };
+
+/* Bytes of a packed matrix, or 0: no such layout yet, or a size out of range. */
+size_t kern_matrix_bytes(enum kern_layout layout, int64_t rows, int64_t cols);
+
+/* Rows [first, first + rows) of a matrix of `rows_all` rows and `cols` columns, from row-major
+ * source rows `ld` elements apart, into dest (kern_matrix_bytes of the whole, aligned).  Ranges
+ * that begin on multiples of KERN_BLOCK may be packed by different threads. */
+struct kern_pack {
+    enum kern_layout layout;
+    enum kern_source source;
+    const void *from; /* row `first` */
+    int64_t ld;
+    int64_t first, rows, rows_all, cols;
+    void *dest;
+};
+
+int kern_pack(const struct kern_pack *p);
+
+/* One row of a packed matrix as floats: tests, tables, tools. */
+int kern_unpack_row(const struct kern_matrix *m, int64_t row, float *out);
+
+float kern_f16_to_f32(uint16_t h);
+uint16_t kern_f32_to_bf16(float x); /* nearest, ties to even; a NaN stays one */
+float kern_bf16_to_f32(uint16_t h);
+
+#endif
