@@ -1,8 +1,9 @@
 """The other processes die: supervisor and router."""
+import asyncio
 import os
 import threading
 import time
-from signal import SIGHUP, SIGKILL, SIGSTOP
+from signal import SIGCONT, SIGHUP, SIGKILL, SIGSTOP
 
 import pytest
 
@@ -116,6 +117,22 @@ def test_router_stopped(node):
     n.wait_up()
     n.wait_workers()
     assert n.chat(max_tokens=2).status == 200
+
+
+def test_supervisor_away_for_a_moment(node):
+    """It draws no conclusions from the time in which it did not look, and says so."""
+    n = node(models={"demo": {"workers": 2, "simulate_rate": 40}})
+
+    async def pause():
+        os.kill(n.process.pid, SIGSTOP)
+        await asyncio.sleep(1.5)
+        os.kill(n.process.pid, SIGCONT)
+
+    found = streams.run(n.address, [streams.chat_request("demo", seed, 100) for seed in range(10)],
+                        disturb=pause)
+    assert [stream.text() for stream in found] == [words.text(seed, 100) for seed in range(10)]
+    wait_for("the late tick", lambda: n.metrics()["cortex_late_ticks_total"] > 0)
+    assert n.metrics()["cortex_child_deaths_total"] == 0
 
 
 def test_worker_and_router_killed_together(node):

@@ -200,14 +200,15 @@ def test_fast_streams_fill_the_ring(node):
 
     async def pause_router():
         pid = n.router_pid()
-        for _ in range(5):
+        while n.counter("worker_ring_full") == 0:  # read from memory, without the router
             os.kill(pid, SIGSTOP)
             await asyncio.sleep(0.05)
+            is_full = n.counter("worker_ring_full") > 0
             os.kill(pid, SIGCONT)
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0 if is_full else 0.01)
 
-    found = streams.run(n.address, [streams.chat_request("demo", seed, 2000) for seed in range(40)],
-                        disturb=pause_router)
+    found = streams.run(n.address, [streams.chat_request("demo", seed, 2000)
+                                    for seed in range(100)], disturb=pause_router)
     for seed, stream in enumerate(found):
         assert stream.text() == words.text(seed, 2000)
     metrics = n.metrics()
