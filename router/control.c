@@ -103,13 +103,14 @@ static void start_draining(struct router *rt)
     control_check_drained(rt);
 }
 
-/* What still runs gets its error, then the loop ends. */
-static void stop_now(struct router *rt)
+void router_stop(struct router *rt)
 {
-    for (uint32_t i = 0; i < rt->requests.n_slots; i++)
-        if (rt->requests.slot[i] != NULL)
-            request_fail(rt->requests.slot[i], ERROR_SHUTTING_DOWN,
+    for (uint32_t i = 0; i < rt->requests.n_slots; i++) {
+        struct request *r = rt->requests.slot[i];
+        if (r != NULL && r->ops != NULL)
+            request_fail(r, ERROR_SHUTTING_DOWN,
                          "this node is shutting down; try another, or again");
+    }
     http_server_flush(&rt->client);
     event_base_loopbreak(rt->base);
 }
@@ -136,7 +137,7 @@ static void handle(struct router *rt, const struct control_msg *msg, const int *
         start_draining(rt);
         break;
     case CONTROL_STOP:
-        stop_now(rt);
+        router_stop(rt);
         break;
     case CONTROL_NONE:
     case CONTROL_HELLO:

@@ -89,7 +89,7 @@ static void on_term(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    event_base_loopbreak(rt->base);
+    router_stop(rt);
 }
 
 /* Segment and configuration, from the inherited descriptors. */

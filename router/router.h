@@ -36,6 +36,8 @@ struct router {
 
 /* control.c: the supervisor's socket. */
 void router_configure(struct router *rt); /* timeouts, from a new configuration */
+/* control.c: what still runs gets its error, then the loop ends. */
+void router_stop(struct router *rt);
 void control_start(struct router *rt);
 /* 0, or -errno: the caller tries again. */
 int control_report_violation(struct link *l, const char *text);
