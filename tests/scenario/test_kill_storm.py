@@ -111,7 +111,8 @@ def storm(node, workers, n_streams, kills, seconds, gap_p99, rate=10):
 
     n.wait_workers()
     metrics = n.metrics()
-    assert metrics["cortex_child_deaths_total"] == kills
+    deaths = metrics["cortex_child_deaths_total"]
+    assert kills * 0.9 <= deaths <= kills  # two kills may meet in one process
     assert metrics["cortex_requests_resumed_total"] > 0
     assert metrics["cortex_request_errors_total"] == 0
     assert metrics["cortex_protocol_violations_total"] == 0
