@@ -75,7 +75,8 @@ static struct jinja_var json_var(const char *name, const struct json_object *o)
 
 static size_t add_own(const struct chat_input *in, struct jinja_var *vars)
 {
-    vars[0] = (struct jinja_var){.name = own_names[0], .kind = JINJA_MESSAGES, .json = in->messages};
+    vars[0] =
+        (struct jinja_var){.name = own_names[0], .kind = JINJA_MESSAGES, .json = in->messages};
     vars[1] = json_var(own_names[1], in->tools);
     vars[2] = json_var(own_names[2], in->documents);
     vars[3] = (struct jinja_var){
@@ -89,7 +90,8 @@ static size_t add_tokens(const struct chat_template *t, struct jinja_var *vars)
 
     for (size_t i = 0; i < TOKENS_N; i++)
         if (t->has_token[i])
-            vars[n++] = (struct jinja_var){.name = token_names[i], .kind = JINJA_TEXT,
+            vars[n++] = (struct jinja_var){.name = token_names[i],
+                                           .kind = JINJA_TEXT,
                                            .text = t->token[i].len > 0 ? t->token[i].data : "",
                                            .text_len = t->token[i].len};
     return n;

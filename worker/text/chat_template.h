@@ -24,9 +24,9 @@ struct chat_input {
     int64_t now_s; /* the clock, for templates that tell the date */
 };
 
-/* special_tokens: object of "bos_token", "eos_token" and their like, each a string or an object with
- * "content"; null ones and other members are left out. It and the text are copied. 0; -EINVAL or
- * -E2BIG with a sentence. */
+/* special_tokens: object of "bos_token", "eos_token" and their like, each a string or an object
+ * with "content"; null ones and other members are left out. It and the text are copied. 0; -EINVAL
+ * or -E2BIG with a sentence. */
 int chat_template_new(const char *text, size_t len, const struct json_object *special_tokens,
                       struct chat_template **out, struct err *e);
 void chat_template_free(struct chat_template **t);

@@ -30,15 +30,15 @@ enum jnode_kind {
     JNODE_NSREF,   /* target only: variable `name`, attribute str */
     JNODE_ARG,     /* one of args: a; op is an enum jarg or the token of an operator */
     /* statements */
-    JNODE_DATA,      /* str */
-    JNODE_PRINT,     /* args */
-    JNODE_IF,        /* args: branches; c: else */
-    JNODE_BRANCH,    /* a: condition, body */
-    JNODE_FOR,       /* a: target, b: iterable, c: condition or NULL, body, otherwise */
-    JNODE_SET,       /* a = b */
-    JNODE_SET_BLOCK, /* a = what body writes, through filters b */
-    JNODE_MACRO,     /* name, args: parameters, body */
-    JNODE_CALL_BLOCK, /* a: call, args: parameters of the caller, body */
+    JNODE_DATA,         /* str */
+    JNODE_PRINT,        /* args */
+    JNODE_IF,           /* args: branches; c: else */
+    JNODE_BRANCH,       /* a: condition, body */
+    JNODE_FOR,          /* a: target, b: iterable, c: condition or NULL, body, otherwise */
+    JNODE_SET,          /* a = b */
+    JNODE_SET_BLOCK,    /* a = what body writes, through filters b */
+    JNODE_MACRO,        /* name, args: parameters, body */
+    JNODE_CALL_BLOCK,   /* a: call, args: parameters of the caller, body */
     JNODE_FILTER_BLOCK, /* b: filters, body */
     JNODE_WITH,         /* args: target a = b each, body */
     JNODE_GENERATION,   /* body */
@@ -71,13 +71,17 @@ struct jnode {
 };
 
 /* Names that mean something in themselves come first. */
-#define JNAMES(X) X(loop) X(caller) X(kwargs) X(varargs)
+#define JNAMES(X) \
+    X(loop) \
+    X(caller) \
+    X(kwargs) \
+    X(varargs)
 
 enum jname {
 #define X(name) JNAME_##name,
     JNAMES(X)
 #undef X
-    JNAMES_N
+        JNAMES_N
 };
 
 struct jtree {

@@ -8,7 +8,7 @@
 /* Methods that change their object exist for Python but not for a template. */
 static bool is_mutating(struct jval v, const struct jstr *name)
 {
-    static const char *const of_list[] = {"append", "clear", "pop",  "reverse",
+    static const char *const of_list[] = {"append", "clear", "pop",    "reverse",
                                           "insert", "sort",  "extend", "remove"};
     static const char *const of_dict[] = {"clear", "pop", "popitem", "setdefault", "update"};
     const char *const *list = v.type == JVAL_LIST ? of_list : of_dict;
@@ -22,11 +22,23 @@ static bool is_mutating(struct jval v, const struct jstr *name)
     return false;
 }
 
-/* __class__ and its like, which every Python object has. */
-static bool is_dunder(const struct jstr *name)
+/* What every Python object has and no template may see; it hides a key of that name. */
+static bool is_internal(const struct jstr *name)
 {
-    return name->len > 4 && memcmp(name->p, "__", 2) == 0 &&
-           memcmp(name->p + name->len - 2, "__", 2) == 0;
+    static const char *const names[] = {
+        "__class__",   "__delattr__", "__dir__",           "__doc__",          "__eq__",
+        "__format__",  "__ge__",      "__getattribute__",  "__getstate__",     "__gt__",
+        "__hash__",    "__init__",    "__init_subclass__", "__le__",           "__lt__",
+        "__ne__",      "__new__",     "__reduce__",        "__reduce_ex__",    "__repr__",
+        "__setattr__", "__sizeof__",  "__str__",           "__subclasshook__",
+    };
+
+    if (name->len < 4 || memcmp(name->p, "__", 2) != 0)
+        return false;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (jstr_is(name, names[i]))
+            return true;
+    return false;
 }
 
 static struct jval bind(struct jrun *r, const struct jcallable *fn, struct jval self)
@@ -46,7 +58,7 @@ static bool find_macro_attribute(struct jrun *r, const struct jmacro *m, const s
         struct jlist *names = jlist_new(r, 0);
         for (const struct jnode *arg = m->node->args; arg != NULL; arg = arg->next)
             jlist_add(r, names, jval_string(arg->str));
-        *out = jval_list(names);
+        *out = jval_tuple(names);
     } else if (jstr_is(name, "caller")) {
         *out = jval_bool((m->node->uses & JUSES_CALLER) != 0);
     } else if (jstr_is(name, "catch_kwargs")) {
@@ -97,7 +109,7 @@ static bool find_attribute(struct jrun *r, struct jval v, const struct jstr *nam
 
     switch (v.type) {
     case JVAL_UNDEFINED:
-        if (!is_dunder(name))
+        if (!is_internal(name))
             jval_fail_undefined(r, v);
         break;
     case JVAL_NAMESPACE: /* nothing but what was set */
@@ -121,7 +133,7 @@ static bool find_attribute(struct jrun *r, struct jval v, const struct jstr *nam
         if (jval_is_number(v) && find_number_attribute(v, name, out))
             return true;
     }
-    if (is_mutating(v, name) || is_dunder(name)) {
+    if (is_mutating(v, name) || is_internal(name)) {
         *out = jval_absent(JVAL_UNSAFE, (enum jval_type)v.type, name);
         return true;
     }

@@ -158,8 +158,8 @@ static struct jval call_range(struct jrun *r, const struct jcall *c)
         jrun_fail(r, "range wants a step other than 0");
     if (__builtin_sub_overflow(stop, start, &gap) || step == INT64_MIN)
         jrun_fail(r, "a range is beyond 64 bits");
-    int64_t n = step > 0 ? (gap > 0 ? (gap - 1) / step + 1 : 0)
-                         : (gap < 0 ? (-(gap + 1)) / -step + 1 : 0);
+    int64_t n =
+        step > 0 ? (gap > 0 ? (gap - 1) / step + 1 : 0) : (gap < 0 ? (-(gap + 1)) / -step + 1 : 0);
     if (n > RANGE_MAX)
         jrun_fail(r, "a range of %lld numbers is too long, the maximum is %d", (long long)n,
                   RANGE_MAX);
@@ -269,9 +269,15 @@ static const struct jcallable functions[] = {
     {.name = "range", .call = call_range, .n_needed = 1, .params = {"start", "stop", "step"}},
     {.name = "dict", .call = call_dict, .is_variadic = true},
     {.name = "namespace", .call = call_namespace, .is_variadic = true},
-    {.name = "raise_exception", .call = call_raise, .n_needed = 1, .has_keywords = true,
+    {.name = "raise_exception",
+     .call = call_raise,
+     .n_needed = 1,
+     .has_keywords = true,
      .params = {"message"}},
-    {.name = "strftime_now", .call = call_strftime, .n_needed = 1, .has_keywords = true,
+    {.name = "strftime_now",
+     .call = call_strftime,
+     .n_needed = 1,
+     .has_keywords = true,
      .params = {"format"}},
     {.name = "cycler"},
     {.name = "joiner"},

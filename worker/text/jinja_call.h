@@ -59,7 +59,8 @@ const struct jval *jcall_keyword(const struct jargs *args, const char *name);
 void jcall_put_macro(struct jrun *r, const struct jmacro *m);
 
 /* NULL when there is none. */
-const struct jcallable *jcall_find(const struct jcallable *table, size_t n, const struct jstr *name);
+const struct jcallable *jcall_find(const struct jcallable *table, size_t n,
+                                   const struct jstr *name);
 const struct jcallable *jcall_find_filter(const struct jstr *name);
 const struct jcallable *jcall_find_test(const struct jstr *name);
 /* The function of that name, or JVAL_MISSING. */

@@ -156,8 +156,8 @@ static void check_for(struct check *c, struct jnode *node)
 /* A block that captures or has its own scope; a function of its own cannot be left by break. */
 static void check_block(struct check *c, struct jnode *node, bool is_function)
 {
-    struct check inner = {.r = c->r, .is_in_loop = c->is_in_loop && !is_function,
-                          .is_in_for = c->is_in_for};
+    struct check inner = {
+        .r = c->r, .is_in_loop = c->is_in_loop && !is_function, .is_in_for = c->is_in_for};
 
     if (node->kind == JNODE_CALL_BLOCK)
         check_node(node->a, c);
@@ -224,7 +224,8 @@ static void check_node(struct jnode *node, void *arg)
     case JNODE_BREAK:
     case JNODE_CONTINUE:
         if (!c->is_in_loop)
-            jrun_fail(c->r, "%s outside of a loop", node->kind == JNODE_BREAK ? "break" : "continue");
+            jrun_fail(c->r, "%s outside of a loop",
+                      node->kind == JNODE_BREAK ? "break" : "continue");
         break;
     case JNODE_SET:
         check_targets(c, node->a);

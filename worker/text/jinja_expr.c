@@ -407,7 +407,8 @@ static struct jnode *parse_arg(struct jparse *p, enum jarg *state)
         keyword = p->tok->u.s;
         p->tok += 2;
     }
-    bool is_in_order = *state == JARG_POSITION || (*state == JARG_KEYWORD && kind != JARG_POSITION) ||
+    bool is_in_order = *state == JARG_POSITION ||
+                       (*state == JARG_KEYWORD && kind != JARG_POSITION) ||
                        (*state == JARG_STAR && (kind == JARG_KEYWORD || kind == JARG_STAR_STAR));
     if (!is_in_order)
         jrun_fail(p->r, "the arguments of a call are out of order");
@@ -464,8 +465,8 @@ static struct jnode *parse_attribute(struct jparse *p, struct jnode *of)
 
 static struct jnode *parse_bound(struct jparse *p)
 {
-    bool is_absent = jparse_at(p, JTOK_COLON) || jparse_at(p, JTOK_RBRACKET) ||
-                     jparse_at(p, JTOK_COMMA);
+    bool is_absent =
+        jparse_at(p, JTOK_COLON) || jparse_at(p, JTOK_RBRACKET) || jparse_at(p, JTOK_COMMA);
 
     return is_absent ? NULL : jparse_expression(p);
 }
@@ -481,8 +482,10 @@ static struct jnode *parse_subscript(struct jparse *p, struct jnode *of)
         node->c = parse_bound(p);
         if (jparse_skip(p, JTOK_COLON))
             node->d = parse_bound(p);
-    } else if (node->b == NULL) {
-        jparse_fail(p, "an index");
+    } else if (node->b == NULL) { /* a[] is a[()] */
+        if (!jparse_at(p, JTOK_RBRACKET))
+            jparse_fail(p, "an index");
+        node->b = jparse_node(p, JNODE_TUPLE, node->line);
     }
     if (node->kind == JNODE_ITEM && jparse_at(p, JTOK_COMMA)) {
         struct jnode *tuple = jparse_node(p, JNODE_TUPLE, node->line);

@@ -57,8 +57,8 @@ static struct jval filter_reverse(struct jrun *r, const struct jcall *c)
 
 static struct jval filter_default(struct jrun *r, const struct jcall *c)
 {
-    bool is_wanted = c->self.type == JVAL_UNDEFINED ||
-                     (jcall_bool(c, 1, false) && !jval_is_true(c->self));
+    bool is_wanted =
+        c->self.type == JVAL_UNDEFINED || (jcall_bool(c, 1, false) && !jval_is_true(c->self));
 
     if (!is_wanted)
         return c->self;
@@ -177,8 +177,8 @@ static bool is_selected(struct jrun *r, const struct order *o, struct jval item)
         return jval_is_true(v) != o->is_rejecting;
     const struct jcallable *fn = jcall_find_test(o->fn_name);
     if (fn == NULL)
-        jrun_fail(r, "there is no test '%.*s'",
-                  o->fn_name->len < 100 ? (int)o->fn_name->len : 100, o->fn_name->p);
+        jrun_fail(r, "there is no test '%.*s'", o->fn_name->len < 100 ? (int)o->fn_name->len : 100,
+                  o->fn_name->p);
     return jval_is_true(jcall_invoke(r, fn, v, &o->args)) != o->is_rejecting;
 }
 
@@ -378,8 +378,9 @@ static struct jval filter_dictsort(struct jrun *r, const struct jcall *c)
     for (size_t i = 0; i < c->self.u.dict->n; i++) {
         const struct jpair *pair = &c->self.u.dict->pair[i];
         struct jval key = jstr_is(by, "key") ? pair->key : pair->value;
-        jlist_add(r, pairs, jval_pair(r, fold_case(r, key, jcall_bool(c, 0, false)),
-                                      jval_pair(r, pair->key, pair->value)));
+        jlist_add(r, pairs,
+                  jval_pair(r, fold_case(r, key, jcall_bool(c, 0, false)),
+                            jval_pair(r, pair->key, pair->value)));
     }
     return sort_pairs(r, pairs, jcall_bool(c, 2, false));
 }
@@ -393,9 +394,9 @@ static struct jval pick(struct jrun *r, const struct jcall *c, bool is_max)
     jiter_start(r, &it, c->self);
     while (jiter_next(r, &it, &item)) {
         struct jval key = key_of(r, item, c->arg[1], jcall_bool(c, 0, false));
-        bool is_better = best_key.type == JVAL_MISSING ||
-                         (is_max ? jval_less(r, best_key, key, "max")
-                                 : jval_less(r, key, best_key, "min"));
+        bool is_better =
+            best_key.type == JVAL_MISSING ||
+            (is_max ? jval_less(r, best_key, key, "max") : jval_less(r, key, best_key, "min"));
         if (is_better) {
             best = item;
             best_key = key;
@@ -452,9 +453,13 @@ static const struct jcallable filters[] = {
     {.name = "first", .call = filter_first},
     {.name = "last", .call = filter_last},
     {.name = "reverse", .call = filter_reverse},
-    {.name = "default", .call = filter_default, .has_keywords = true,
+    {.name = "default",
+     .call = filter_default,
+     .has_keywords = true,
      .params = {"default_value", "boolean"}},
-    {.name = "d", .call = filter_default, .has_keywords = true,
+    {.name = "d",
+     .call = filter_default,
+     .has_keywords = true,
      .params = {"default_value", "boolean"}},
     {.name = "attr", .call = filter_attr, .n_needed = 1, .has_keywords = true, .params = {"name"}},
     {.name = "items", .call = filter_items},
@@ -463,14 +468,24 @@ static const struct jcallable filters[] = {
     {.name = "reject", .call = filter_reject, .is_variadic = true},
     {.name = "selectattr", .call = filter_selectattr, .is_variadic = true},
     {.name = "rejectattr", .call = filter_rejectattr, .is_variadic = true},
-    {.name = "batch", .call = filter_batch, .n_needed = 1, .has_keywords = true,
+    {.name = "batch",
+     .call = filter_batch,
+     .n_needed = 1,
+     .has_keywords = true,
      .params = {"linecount", "fill_with"}},
-    {.name = "slice", .call = filter_slice, .n_needed = 1, .has_keywords = true,
+    {.name = "slice",
+     .call = filter_slice,
+     .n_needed = 1,
+     .has_keywords = true,
      .params = {"slices", "fill_with"}},
     {.name = "unique", .call = filter_unique, BY_ATTRIBUTE},
-    {.name = "sort", .call = filter_sort, .has_keywords = true,
+    {.name = "sort",
+     .call = filter_sort,
+     .has_keywords = true,
      .params = {"reverse", "case_sensitive", "attribute"}},
-    {.name = "dictsort", .call = filter_dictsort, .has_keywords = true,
+    {.name = "dictsort",
+     .call = filter_dictsort,
+     .has_keywords = true,
      .params = {"case_sensitive", "by", "reverse"}},
     {.name = "min", .call = filter_min, BY_ATTRIBUTE},
     {.name = "max", .call = filter_max, BY_ATTRIBUTE},

@@ -66,7 +66,10 @@ static void put_integer(struct jrun *r, const struct spec *f, struct jval v)
     char digits[80], grouped[120], sign[8];
     bool is_negative = v.type != JVAL_WIDE && jval_as_int(v) < 0;
     uint64_t size = v.type == JVAL_WIDE ? v.u.w : (uint64_t)jval_as_int(v);
-    unsigned base = f->type == 'x' || f->type == 'X' ? 16 : f->type == 'o' ? 8 : f->type == 'b' ? 2 : 10;
+    unsigned base = f->type == 'x' || f->type == 'X' ? 16
+                    : f->type == 'o'                 ? 8
+                    : f->type == 'b'                 ? 2
+                                                     : 10;
     size_t at = sizeof digits;
 
     if (f->has_precision && f->precision > 60)
@@ -122,8 +125,8 @@ static void put_double(struct jrun *r, const struct spec *f, double d)
 
 static void put_string(struct jrun *r, const struct spec *f, const struct jstr *s)
 {
-    size_t chars = f->has_precision && (size_t)f->precision < s->chars ? (size_t)f->precision
-                                                                        : s->chars;
+    size_t chars =
+        f->has_precision && (size_t)f->precision < s->chars ? (size_t)f->precision : s->chars;
 
     s = jstr_part(r, s, 0, chars);
     put_padded(r, f, "", s->p, s->len);
@@ -133,8 +136,7 @@ static int64_t whole_of(struct jrun *r, struct jval v, char type)
 {
     if (jval_is_int(v))
         return jval_as_int(v);
-    if (v.type == JVAL_FLOAT && (type == 'd' || type == 'i' || type == 'u') &&
-        fabs(v.u.d) < 0x1p63)
+    if (v.type == JVAL_FLOAT && (type == 'd' || type == 'i' || type == 'u') && fabs(v.u.d) < 0x1p63)
         return (int64_t)v.u.d;
     jrun_fail(r, "%%%c wants an integer, found a %s", type, jval_type_name(v));
 }
@@ -302,9 +304,9 @@ struct jval jops_format(struct jrun *r, struct jval format, struct jval values)
             put_conversion(&p);
         }
     }
-    bool is_whole = values.type == JVAL_TUPLE ? p.used == values.u.list->n
-                                              : p.used == 1 || values.type == JVAL_DICT ||
-                                                    values.type == JVAL_LIST;
+    bool is_whole = values.type == JVAL_TUPLE
+                        ? p.used == values.u.list->n
+                        : p.used == 1 || values.type == JVAL_DICT || values.type == JVAL_LIST;
     if (!is_whole)
         jrun_fail(r, "there are more values than the format string wants");
     struct jval result = jval_string(jstr_end(r, begin));

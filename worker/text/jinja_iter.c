@@ -43,7 +43,6 @@ static bool next_char(struct jrun *r, struct jiter *it, struct jval *out)
         return false;
     juni_decode(s->p + it->at, &n);
     *out = jval_string(jstr_borrow(r, s->p + it->at, n));
-    out->flag = it->over.flag;
     it->at += n;
     return true;
 }
@@ -193,8 +192,7 @@ static bool is_in_range(struct jrun *r, const struct jrange *range, struct jval 
         return false;
     int64_t i = jval_as_int(needle);
     int64_t last = range->start + (range->n - 1) * range->step;
-    if (i < (range->step > 0 ? range->start : last) ||
-        i > (range->step > 0 ? last : range->start))
+    if (i < (range->step > 0 ? range->start : last) || i > (range->step > 0 ? last : range->start))
         return false;
     return (i - range->start) % range->step == 0;
 }
@@ -232,8 +230,8 @@ void jiter_sort(struct jrun *r, struct jval *v, size_t n, jiter_before *before)
             size_t high = mid + width < n ? mid + width : n;
             size_t a = low, b = mid;
             for (size_t i = low; i < high; i++)
-                to[i] = a < mid && (b >= high || !before(r, from[b], from[a])) ? from[a++]
-                                                                               : from[b++];
+                to[i] =
+                    a < mid && (b >= high || !before(r, from[b], from[a])) ? from[a++] : from[b++];
         }
         struct jval *other = from;
         from = to;

@@ -118,9 +118,15 @@ static void add_data(struct lexer *x, size_t begin, size_t end)
         add_token(x, JTOK_DATA)->u.s = jstr_borrow(x->r, x->text + begin, end - begin);
 }
 
+/* The '-' or '+' of a tag, or 0. */
 static char sign_at(const struct lexer *x, size_t at)
 {
     return at < x->len && (x->text[at] == '-' || x->text[at] == '+') ? x->text[at] : 0;
+}
+
+static size_t skip_sign(const struct lexer *x, size_t at)
+{
+    return sign_at(x, at) != 0 ? at + 1 : at;
 }
 
 /* Where the tag that may end at `at` ends: "-%}" takes the white space behind it, "%}" one line
@@ -128,11 +134,11 @@ static char sign_at(const struct lexer *x, size_t at)
 static size_t end_of_block(const struct lexer *x, size_t at, const char *mark)
 {
     char sign = sign_at(x, at);
-    size_t n_sign = sign != 0;
 
-    if (!looking_at(x, at + n_sign, mark))
+    at = skip_sign(x, at);
+    if (!looking_at(x, at, mark))
         return 0;
-    at += n_sign + strlen(mark);
+    at += strlen(mark);
     if (sign == '-')
         return skip_space(x, at);
     return sign == 0 && looking_at(x, at, "\n") ? at + 1 : at;
@@ -143,8 +149,7 @@ static size_t match_tag(const struct lexer *x, size_t at, const char *word, bool
 {
     if (!looking_at(x, at, "{%"))
         return 0;
-    at += 2 + (sign_at(x, at + 2) != 0);
-    at = skip_space(x, at);
+    at = skip_space(x, skip_sign(x, at + 2));
     if (!looking_at(x, at, word))
         return 0;
     at = skip_space(x, at + strlen(word));
@@ -153,24 +158,30 @@ static size_t match_tag(const struct lexer *x, size_t at, const char *word, bool
     return looking_at(x, at, "%}") ? at + 2 : 0;
 }
 
+/* As with a comment, jinja2 misses the end only when there is text before it. */
 static void lex_raw(struct lexer *x, size_t begin)
 {
+    move_to(x, begin);
     for (size_t at = begin; at < x->len; at++) {
         size_t end = match_tag(x, at, "endraw", true);
         if (end == 0)
             continue;
-        move_to(x, begin);
         add_data(x, begin, strip_before_tag(x, begin, at, sign_at(x, at + 2), false));
         move_to(x, end);
         return;
     }
-    jrun_fail(x->r, "{%% raw %%} has no {%% endraw %%}");
+    if (begin < x->len)
+        jrun_fail(x->r, "{%% raw %%} has no {%% endraw %%}");
 }
 
 static void lex_comment(struct lexer *x, size_t begin)
 {
     const char *end = memmem(x->text + begin, x->len - begin, "#}", 2);
 
+    if (begin == x->len) {
+        move_to(x, begin);
+        return;
+    }
     if (end == NULL)
         jrun_fail(x->r, "the comment has no end: expected #}");
     size_t at = (size_t)(end - x->text);
@@ -290,7 +301,7 @@ static void lex_tag(struct lexer *x, bool is_variable)
     size_t end;
 
     add_token(x, is_variable ? JTOK_VARIABLE_BEGIN : JTOK_BLOCK_BEGIN);
-    move_to(x, x->at + 2 + (sign_at(x, x->at + 2) != 0));
+    move_to(x, skip_sign(x, x->at + 2));
     while ((end = end_of_tag(x, is_variable)) == 0) {
         if (x->at >= x->len)
             jrun_fail(x->r, "the tag has no end: expected %s", is_variable ? "}}" : "%}");
@@ -329,7 +340,7 @@ static void lex_root(struct lexer *x)
         if (raw != 0)
             lex_raw(x, raw);
         else if (kind == '#')
-            lex_comment(x, tag + 2 + (sign != 0));
+            lex_comment(x, skip_sign(x, tag + 2));
         else
             lex_tag(x, kind == '{');
     }

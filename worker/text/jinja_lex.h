@@ -5,32 +5,32 @@
 
 #include "worker/text/jinja_value.h"
 
-#define JTOK_OPERATORS(X)                                                                          \
-    X(FLOORDIV, "//")                                                                              \
-    X(POW, "**")                                                                                   \
-    X(EQ, "==")                                                                                    \
-    X(NE, "!=")                                                                                    \
-    X(GE, ">=")                                                                                    \
-    X(LE, "<=")                                                                                    \
-    X(ADD, "+")                                                                                    \
-    X(SUB, "-")                                                                                    \
-    X(DIV, "/")                                                                                    \
-    X(MUL, "*")                                                                                    \
-    X(MOD, "%")                                                                                    \
-    X(TILDE, "~")                                                                                  \
-    X(LBRACKET, "[")                                                                               \
-    X(RBRACKET, "]")                                                                               \
-    X(LPAREN, "(")                                                                                 \
-    X(RPAREN, ")")                                                                                 \
-    X(LBRACE, "{")                                                                                 \
-    X(RBRACE, "}")                                                                                 \
-    X(GT, ">")                                                                                     \
-    X(LT, "<")                                                                                     \
-    X(ASSIGN, "=")                                                                                 \
-    X(DOT, ".")                                                                                    \
-    X(COLON, ":")                                                                                  \
-    X(PIPE, "|")                                                                                   \
-    X(COMMA, ",")                                                                                  \
+#define JTOK_OPERATORS(X) \
+    X(FLOORDIV, "//") \
+    X(POW, "**") \
+    X(EQ, "==") \
+    X(NE, "!=") \
+    X(GE, ">=") \
+    X(LE, "<=") \
+    X(ADD, "+") \
+    X(SUB, "-") \
+    X(DIV, "/") \
+    X(MUL, "*") \
+    X(MOD, "%") \
+    X(TILDE, "~") \
+    X(LBRACKET, "[") \
+    X(RBRACKET, "]") \
+    X(LPAREN, "(") \
+    X(RPAREN, ")") \
+    X(LBRACE, "{") \
+    X(RBRACE, "}") \
+    X(GT, ">") \
+    X(LT, "<") \
+    X(ASSIGN, "=") \
+    X(DOT, ".") \
+    X(COLON, ":") \
+    X(PIPE, "|") \
+    X(COMMA, ",") \
     X(SEMICOLON, ";")
 
 enum jtok_type {

@@ -164,8 +164,7 @@ static int64_t read_int(struct jrun *r, const char *p, size_t from, size_t to, i
     return value;
 }
 
-size_t jliteral_number(struct jrun *r, const char *p, size_t len, bool may_be_float,
-                       struct jval *v)
+size_t jliteral_number(struct jrun *r, const char *p, size_t len, bool may_be_float, struct jval *v)
 {
     size_t end = may_be_float ? end_of_float(p, len) : 0;
 

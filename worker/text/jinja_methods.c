@@ -319,11 +319,11 @@ static bool is_ascii(uint32_t c)
     return c < 0x80;
 }
 
-#define X(name, test, when_empty)                                                                  \
-    static struct jval str_##name(struct jrun *r, const struct jcall *c)                           \
-    {                                                                                              \
-        jrun_step_bytes(r, 8 * c->self.u.s->len);                                                  \
-        return all_are(c, test, when_empty);                                                       \
+#define X(name, test, when_empty) \
+    static struct jval str_##name(struct jrun *r, const struct jcall *c) \
+    { \
+        jrun_step_bytes(r, 8 * c->self.u.s->len); \
+        return all_are(c, test, when_empty); \
     }
 X(isalnum, juni_is_alnum, false)
 X(isalpha, juni_is_alpha, false)
@@ -388,7 +388,9 @@ static const struct jcallable str_methods[] = {
     {.name = "rstrip", .call = str_rstrip, .params = {"chars"}},
     {.name = "split", .call = str_split, .has_keywords = true, .params = {"sep", "maxsplit"}},
     {.name = "splitlines", .call = str_splitlines, .has_keywords = true, .params = {"keepends"}},
-    {.name = "startswith", .call = str_startswith, .n_needed = 1,
+    {.name = "startswith",
+     .call = str_startswith,
+     .n_needed = 1,
      .params = {"prefix", "start", "end"}},
     {.name = "strip", .call = str_strip, .params = {"chars"}},
     {.name = "swapcase"},
@@ -445,8 +447,10 @@ static struct jval copy(struct jrun *r, const struct jcall *c)
 }
 
 static const struct jcallable dict_methods[] = {
-    {.name = "copy", .call = copy},       {.name = "fromkeys"},
-    {.name = "items", .call = dict_items}, {.name = "keys", .call = dict_keys},
+    {.name = "copy", .call = copy},
+    {.name = "fromkeys"},
+    {.name = "items", .call = dict_items},
+    {.name = "keys", .call = dict_keys},
     {.name = "values", .call = dict_values},
     {.name = "get", .call = dict_get, .n_needed = 1, .params = {"key", "default"}},
 };

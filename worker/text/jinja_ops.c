@@ -15,8 +15,8 @@ _Noreturn static void fail_operands(struct jrun *r, uint8_t op, struct jval a, s
         jval_fail_undefined(r, b);
     if (a.type == JVAL_WIDE || b.type == JVAL_WIDE)
         jrun_fail(r, "an integer beyond 64 bits cannot be computed with");
-    jrun_fail(r, "%s is not possible between a %s and a %s",
-              jtok_name(&(struct jtok){.type = op}), jval_type_name(a), jval_type_name(b));
+    jrun_fail(r, "%s is not possible between a %s and a %s", jtok_name(&(struct jtok){.type = op}),
+              jval_type_name(a), jval_type_name(b));
 }
 
 _Noreturn static void fail_overflow(struct jrun *r)
@@ -329,8 +329,8 @@ static struct slice resolve_slice(struct jrun *r, size_t length, struct jval fro
         jrun_fail(r, "a slice wants a step other than 0");
     if (s.step < -n - 1 || s.step > n + 1) /* one element at most */
         s.step = s.step < 0 ? -n - 1 : n + 1;
-    s.start = has_bound(from) ? clamp_bound(read_bound(r, from), n, s.step)
-                              : (s.step > 0 ? 0 : n - 1);
+    s.start =
+        has_bound(from) ? clamp_bound(read_bound(r, from), n, s.step) : (s.step > 0 ? 0 : n - 1);
     s.stop = has_bound(to) ? clamp_bound(read_bound(r, to), n, s.step) : (s.step > 0 ? n : -1);
     if (s.step > 0 && s.stop > s.start)
         s.n = (s.stop - s.start - 1) / s.step + 1;

@@ -16,7 +16,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define JRUN_LEVEL_MAX 1000 /* nested evaluations, each of a few C calls: 2 MiB of stack hold them */
+#define JRUN_LEVEL_MAX \
+    1000 /* nested evaluations, each of a few C calls: 2 MiB of stack hold them */
 
 struct jrun_chunk;
 

@@ -39,7 +39,7 @@ static void split_words(struct jrun *r, struct jlist *l, struct jval v, int64_t 
         at = skip(s, end, true);
     }
     if (at < s->len)
-        add_part(r, l, v, at, skip_back(s, s->len, true));
+        add_part(r, l, v, at, s->len);
 }
 
 static void split_words_right(struct jrun *r, struct jlist *l, struct jval v, int64_t max)
@@ -53,7 +53,7 @@ static void split_words_right(struct jrun *r, struct jlist *l, struct jval v, in
         end = skip_back(s, at, true);
     }
     if (end > 0)
-        add_part(r, l, v, skip(s, 0, true), end);
+        add_part(r, l, v, 0, end);
 }
 
 static void split_at(struct jrun *r, struct jlist *l, struct jval v, const struct jstr *separator,

@@ -208,8 +208,10 @@ static const struct jstr *interleave(struct jrun *r, const struct jstr *s, const
     size_t begin = jstr_begin(r), at = 0, n = 0;
 
     for (;; at += n) {
-        if (count-- != 0)
+        if (count > 0) {
             jrun_put(r, new->p, new->len);
+            count--;
+        }
         if (at >= s->len)
             break;
         juni_decode(s->p + at, &n);
@@ -408,8 +410,8 @@ bool jstr_read_float(struct jrun *r, const struct jstr *s, double *d)
     char *copy = jrun_alloc(r, s->len + 1), *to = copy;
 
     for (size_t i = 0; i < s->len; i++) {
-        bool is_between = i > 0 && i + 1 < s->len && digit_of(s->p[i - 1]) < 10 &&
-                          digit_of(s->p[i + 1]) < 10;
+        bool is_between =
+            i > 0 && i + 1 < s->len && digit_of(s->p[i - 1]) < 10 && digit_of(s->p[i + 1]) < 10;
         if (s->p[i] == '\0' || (s->p[i] == '_' && !is_between))
             return false;
         if (s->p[i] != '_')

@@ -41,12 +41,12 @@ static struct jval test_test(struct jrun *r, const struct jcall *c)
 }
 
 /* Tests of the type alone. */
-#define X(name, condition)                                                                         \
-    static struct jval test_##name(struct jrun *r, const struct jcall *c)                          \
-    {                                                                                              \
-        struct jval v = c->self;                                                                   \
-        (void)r;                                                                                   \
-        return jval_bool(condition);                                                               \
+#define X(name, condition) \
+    static struct jval test_##name(struct jrun *r, const struct jcall *c) \
+    { \
+        struct jval v = c->self; \
+        (void)r; \
+        return jval_bool(condition); \
     }
 X(defined, v.type != JVAL_UNDEFINED)
 X(undefined, v.type == JVAL_UNDEFINED)
@@ -89,10 +89,10 @@ static struct jval test_sameas(struct jrun *r, const struct jcall *c)
     return jval_bool(jval_is_same(c->self, c->arg[0]));
 }
 
-#define X(name, op)                                                                                \
-    static struct jval test_##name(struct jrun *r, const struct jcall *c)                          \
-    {                                                                                              \
-        return jval_bool(jops_compare(r, op, c->self, c->arg[0]));                                 \
+#define X(name, op) \
+    static struct jval test_##name(struct jrun *r, const struct jcall *c) \
+    { \
+        return jval_bool(jops_compare(r, op, c->self, c->arg[0])); \
     }
 X(in, JCOMPARE_IN)
 X(eq, JTOK_EQ)
@@ -103,12 +103,18 @@ X(gt, JTOK_GT)
 X(ge, JTOK_GE)
 #undef X
 
-#define COMPARISON(text, fn) {.name = text, .call = fn, .n_needed = 1, .params = {"other"}}
+#define COMPARISON(text, fn) \
+    { \
+        .name = text, .call = fn, .n_needed = 1, .params = { "other" } \
+    }
 
 static const struct jcallable tests[] = {
     {.name = "odd", .call = test_odd},
     {.name = "even", .call = test_even},
-    {.name = "divisibleby", .call = test_divisibleby, .n_needed = 1, .has_keywords = true,
+    {.name = "divisibleby",
+     .call = test_divisibleby,
+     .n_needed = 1,
+     .has_keywords = true,
      .params = {"num"}},
     {.name = "defined", .call = test_defined},
     {.name = "undefined", .call = test_undefined},

@@ -48,7 +48,10 @@ static void put_quoted_char(struct jrun *r, uint32_t c, const char *p, size_t n,
     else if (c < 0x80 || juni_is_printable(c))
         jrun_put(r, p, n);
     else
-        jrun_putf(r, c < 0x100 ? "\\x%02" PRIx32 : c < 0x10000 ? "\\u%04" PRIx32 : "\\U%08" PRIx32,
+        jrun_putf(r,
+                  c < 0x100     ? "\\x%02" PRIx32
+                  : c < 0x10000 ? "\\u%04" PRIx32
+                                : "\\U%08" PRIx32,
                   c);
 }
 

@@ -16,10 +16,10 @@ static bool is_in(const struct juni_range *table, size_t n, uint32_t c)
     return low < n && c >= table[low].first;
 }
 
-#define X(name)                                                                                    \
-    bool juni_is_##name(uint32_t c)                                                                \
-    {                                                                                              \
-        return is_in(juni_##name, juni_##name##_n, c);                                             \
+#define X(name) \
+    bool juni_is_##name(uint32_t c) \
+    { \
+        return is_in(juni_##name, juni_##name##_n, c); \
     }
 JUNI_SETS(X)
 #undef X

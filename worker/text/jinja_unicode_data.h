@@ -23,23 +23,34 @@ struct juni_special {
 };
 
 /* What str.isspace() and its like say of one character. */
-#define JUNI_SETS(X)                                                                               \
-    X(space)                                                                                       \
-    X(printable) X(alpha) X(decimal) X(digit) X(numeric) X(upper) X(lower) X(title) X(ignorable)
+#define JUNI_SETS(X) \
+    X(space) \
+    X(printable) \
+    X(alpha) \
+    X(decimal) \
+    X(digit) \
+    X(numeric) \
+    X(upper) \
+    X(lower) \
+    X(title) \
+    X(ignorable)
 
 /* upper() and lower(); title() only where it differs from upper(). */
-#define JUNI_CASES(X) X(to_upper) X(to_lower) X(to_title)
+#define JUNI_CASES(X) \
+    X(to_upper) \
+    X(to_lower) \
+    X(to_title)
 
-#define X(name)                                                                                    \
-    extern const struct juni_range juni_##name[];                                                  \
+#define X(name) \
+    extern const struct juni_range juni_##name[]; \
     extern const size_t juni_##name##_n;
 JUNI_SETS(X)
 #undef X
 
-#define X(name)                                                                                    \
-    extern const struct juni_run juni_##name[];                                                    \
-    extern const size_t juni_##name##_n;                                                           \
-    extern const struct juni_special juni_##name##_special[];                                      \
+#define X(name) \
+    extern const struct juni_run juni_##name[]; \
+    extern const size_t juni_##name##_n; \
+    extern const struct juni_special juni_##name##_special[]; \
     extern const size_t juni_##name##_special_n;
 JUNI_CASES(X)
 #undef X

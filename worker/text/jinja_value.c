@@ -224,7 +224,8 @@ static bool are_dicts_equal(struct jrun *r, const struct jdict *a, const struct 
 
 static bool are_ranges_equal(const struct jrange *a, const struct jrange *b)
 {
-    return a->n == b->n && (a->n == 0 || (a->start == b->start && (a->n == 1 || a->step == b->step)));
+    return a->n == b->n &&
+           (a->n == 0 || (a->start == b->start && (a->n == 1 || a->step == b->step)));
 }
 
 bool jval_equal(struct jrun *r, struct jval a, struct jval b)
