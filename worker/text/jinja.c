@@ -89,6 +89,7 @@ static void set_globals(struct jrun *r, const struct job *job, struct jval *glob
 
     for (size_t i = 0; i < tree->n_names; i++) {
         const struct jinja_var *found = NULL;
+        jrun_step(r, job->in->n_vars / 64);
         for (size_t k = 0; k < job->in->n_vars; k++)
             if (jstr_is(tree->names[i], job->in->vars[k].name))
                 found = &job->in->vars[k];

@@ -23,7 +23,6 @@ static struct jval from_string(struct jrun *r, const char *p, size_t len)
 {
     if (!utf8_valid(p, len))
         jrun_fail(r, "a string of the conversation is not UTF-8");
-    jrun_step_bytes(r, len);
     return jval_string(jstr_borrow(r, p, len));
 }
 

@@ -264,6 +264,7 @@ static void bind_macro(struct jrun *r, struct jscope *s, const struct jnode *mac
 
     for (const struct jnode *param = macro->args; param != NULL; param = param->next)
         n++;
+    jrun_step(r, (n + 1) * args->n_kw / 16);
     set_parameters(r, s, macro, args, is_used);
     if ((macro->uses & JUSES_CALLER) != 0)
         set_caller(r, s, macro, args, is_used);

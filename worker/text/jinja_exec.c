@@ -15,19 +15,6 @@ static struct jval make_macro(struct jrun *r, struct jscope *s, const struct jno
 
 /* --- loops --- */
 
-bool jeval_pull(struct jrun *r, struct jloop *loop, struct jval *out)
-{
-    while (jiter_next(r, &loop->it, out)) {
-        if (loop->node->c == NULL)
-            return true;
-        struct jscope *s = jscope_new(r, loop->scope);
-        jscope_assign(r, s, loop->node->a, *out);
-        if (jval_is_true(jeval(r, s, loop->node->c)))
-            return true;
-    }
-    return false;
-}
-
 /* Variables of one iteration are gone in the next. */
 static struct jscope *renew_scope(struct jrun *r, struct jscope *s, struct jscope *parent)
 {
@@ -35,6 +22,19 @@ static struct jscope *renew_scope(struct jrun *r, struct jscope *s, struct jscop
         return jscope_new(r, parent);
     s->n = 0;
     return s;
+}
+
+bool jeval_pull(struct jrun *r, struct jloop *loop, struct jval *out)
+{
+    while (jiter_next(r, &loop->it, out)) {
+        if (loop->node->c == NULL)
+            return true;
+        loop->filtering = renew_scope(r, loop->filtering, loop->scope);
+        jscope_assign(r, loop->filtering, loop->node->a, *out);
+        if (jval_is_true(jeval(r, loop->filtering, loop->node->c)))
+            return true;
+    }
+    return false;
 }
 
 static enum jflow exec_for(struct jrun *r, struct jscope *s, const struct jnode *node)

@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#define ARGS_MAX 500 /* of a call, and parameters of a macro */
+
 static struct jnode *parse_condition(struct jparse *p);
 static struct jnode *parse_unary(struct jparse *p, bool with_filters);
 static struct jnode *parse_primary(struct jparse *p, bool with_namespace);
@@ -367,6 +369,7 @@ struct jnode *jparse_signature(struct jparse *p)
 {
     struct jnode *first = NULL, **end = &first;
     bool has_defaults = false;
+    int n = 0;
 
     jparse_expect(p, JTOK_LPAREN);
     while (!jparse_at(p, JTOK_RPAREN)) {
@@ -375,6 +378,8 @@ struct jnode *jparse_signature(struct jparse *p)
         const struct jtok *t = jparse_expect(p, JTOK_NAME);
         if (parse_constant(p, t) != NULL)
             jrun_fail(p->r, "a parameter cannot be called %.*s", (int)t->u.s->len, t->u.s->p);
+        if (n++ == ARGS_MAX)
+            jrun_exhaust(p->r, "a macro has more than %d parameters", ARGS_MAX);
         struct jnode *arg = jparse_node(p, JNODE_ARG, t->line);
         arg->str = t->u.s;
         arg->name = jparse_name(p, t->u.s);
@@ -431,6 +436,8 @@ static void parse_args(struct jparse *p, struct jnode *call)
         if (call->args != NULL && jparse_at(p, JTOK_RPAREN))
             break;
         struct jnode *arg = parse_arg(p, &state);
+        if (call->n_args == ARGS_MAX)
+            jrun_exhaust(p->r, "a call has more than %d arguments", ARGS_MAX);
         for (const struct jnode *other = call->args; other != NULL; other = other->next)
             if (arg->str != NULL && other->str != NULL && jstr_equal(arg->str, other->str))
                 jrun_fail(p->r, "a keyword argument is given twice");

@@ -41,6 +41,7 @@ struct jloop {
     struct jiter it;
     const struct jnode *node; /* its condition filters */
     struct jscope *scope;     /* around the loop */
+    struct jscope *filtering; /* of the condition; NULL until it is needed */
     int64_t index0;
     int64_t length; /* -1: not known yet */
     struct jval current, before, after;

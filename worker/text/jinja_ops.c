@@ -191,7 +191,6 @@ static struct jval repeat_string(struct jrun *r, struct jval v, int64_t n)
     size_t begin = jstr_begin(r);
 
     for (int64_t i = 0; i < n && v.u.s->len > 0; i++) {
-        jrun_step(r, 1);
         jrun_put(r, v.u.s->p, v.u.s->len);
     }
     v.u.s = jstr_end(r, begin);

@@ -132,7 +132,12 @@ void jrun_step(struct jrun *r, uint64_t n)
 
 void jrun_step_bytes(struct jrun *r, size_t n)
 {
-    jrun_step(r, n / BYTES_PER_STEP);
+    r->bytes += n;
+    if (r->bytes >= BYTES_PER_STEP) {
+        uint64_t steps = r->bytes / BYTES_PER_STEP;
+        r->bytes %= BYTES_PER_STEP;
+        jrun_step(r, steps);
+    }
 }
 
 void jrun_enter(struct jrun *r)

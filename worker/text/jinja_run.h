@@ -25,6 +25,7 @@ struct jrun {
     struct jrun_chunk *chunks; /* owned */
     size_t memory_left;
     uint64_t steps_left;
+    size_t bytes;    /* read or written, not yet charged as a step */
     uint32_t line;   /* of the template, for sentences */
     uint32_t level;  /* nested evaluations */
     uint32_t calls;  /* nested macro calls */

@@ -6,6 +6,8 @@
 #include <math.h>
 #include <string.h>
 
+#define FIND_COST 16 /* bytes that one search is worth, however short */
+
 static const char *const type_names[] = {
     [JVAL_UNDEFINED] = "Undefined", [JVAL_MISSING] = "missing",   [JVAL_NONE] = "None",
     [JVAL_BOOL] = "bool",           [JVAL_INT] = "int",           [JVAL_WIDE] = "int",
@@ -291,6 +293,7 @@ const struct jstr *jstr_borrow(struct jrun *r, const char *p, size_t len)
 {
     struct jstr *s = jrun_alloc(r, sizeof *s);
 
+    jrun_step_bytes(r, len);
     s->p = p;
     s->len = len;
     s->chars = juni_count(p, len);
@@ -360,6 +363,6 @@ size_t jstr_find(struct jrun *r, const struct jstr *s, size_t at, const struct j
     if (at > s->len || s->len - at < needle->len)
         return SIZE_MAX;
     const char *p = memmem(s->p + at, s->len - at, needle->p, needle->len);
-    jrun_step_bytes(r, p != NULL ? (size_t)(p - s->p) - at : s->len - at);
+    jrun_step_bytes(r, FIND_COST + (p != NULL ? (size_t)(p - s->p) - at : s->len - at));
     return p != NULL ? (size_t)(p - s->p) : SIZE_MAX;
 }
