@@ -284,6 +284,17 @@ int64_t json_integer(const struct json_object *o)
     return json_object_get_int64(o);
 }
 
+bool json_is_double(const struct json_object *o)
+{
+    return json_object_get_type(o) == json_type_double;
+}
+
+uint64_t json_unsigned(const struct json_object *o)
+{
+    CHECK(json_object_get_type(o) == json_type_int);
+    return json_object_get_uint64(o);
+}
+
 const char *json_string(const struct json_object *o, size_t *len)
 {
     CHECK(json_type_of(o) == JSON_STRING);

@@ -52,6 +52,10 @@ bool json_bool(const struct json_object *o);
 double json_number(const struct json_object *o);
 bool json_is_integer(const struct json_object *o); /* a number with no fraction that fits int64 */
 int64_t json_integer(const struct json_object *o); /* of a value that json_is_integer */
+/* A number written with a fraction or an exponent, or too wide for 64 bits: 1.0 is, 1 is not. */
+bool json_is_double(const struct json_object *o);
+uint64_t
+json_unsigned(const struct json_object *o); /* of a number >= 0 that is not json_is_double */
 const char *json_string(const struct json_object *o, size_t *len); /* may hold NUL bytes */
 
 /* Walk the members of an object: for (it = json_members(o); json_next(&it); ) it.key, it.value */

@@ -1,0 +1,1 @@
+cortex_fuzzer(jinja_fuzz SRC jinja_fuzz.c LIBS cortex_jinja)
