@@ -23,6 +23,17 @@ WEATHER = {
 PLAIN = {"type": "function",
          "function": {"name": "now", "description": "Time ✓",
                       "parameters": {"type": "object", "properties": {}}}}
+FLAT = {"type": "function",
+        "function": {"name": "flat", "description": "Every simple type.",
+                     "parameters": {"type": "object", "properties": {
+                         "a": {"type": "string", "description": "  an <a> & 'b' \"c\" "},
+                         "b": {"type": "integer", "description": "ü", "maximum": 18446744073709551615},
+                         "c": {"type": ["number", "null"], "description": "n", "default": 1.0},
+                         "d": {"type": "object", "description": "o",
+                               "additionalProperties": {"type": "boolean"}},
+                         "e": {"description": "untyped", "enum": [1, 2.5, None, True]},
+                     }, "required": ["a", "b"]},
+                     "return": {"type": "string", "description": "A sentence"}}}
 BARE = {"name": "bare", "description": "without a wrapper",
         "parameters": {"type": "object", "properties": {"x": {"type": "boolean", "description": "d"}}}}
 
@@ -65,6 +76,10 @@ CHATS = [
     chat(user(), tools=[PLAIN, BARE]),
     chat(user(), tools=[]),
     chat(user("Weather?"), assistant("", tool_calls=[call()]), tools=[WEATHER]),
+    chat(system(), user("x"), assistant("", tool_calls=[call("flat", {"a": "é", "b": 1})]), tool("r"),
+         assistant("done"), user("y"), tools=[FLAT, PLAIN], all=True),
+    chat(user("x"), assistant("two", tool_calls=[call(), call("flat", {})]), tool("1"), tool("2"), user("y"),
+         tools=[FLAT]),
     chat(user("Weather?"), assistant("", tool_calls=[call()]), tool(), tools=[WEATHER]),
     chat(user("Weather?"), assistant(None, tool_calls=[call()]), tool(), assistant("Fine."), user("Thanks"),
          tools=[WEATHER]),

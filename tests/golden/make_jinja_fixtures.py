@@ -8,6 +8,7 @@ environment that transformers compiles chat templates in. jinja_chat.json: conve
 apply_chat_template makes of them with the published templates, which themselves stay where they
 are; written only when their directory is given.
 """
+import copy
 import datetime
 import json
 import sys
@@ -45,7 +46,7 @@ def line_of(error):
 
 def run(template, context):
     try:
-        out = chat_template_utils._compile_jinja_template(template).render(**context)
+        out = chat_template_utils._compile_jinja_template(template).render(**copy.deepcopy(context))
         out.encode("utf-8")
     except Exception as e:  # every failure of a template is one
         return {"error": f"{type(e).__name__}: {e}"[:200], "line": line_of(e)}

@@ -1,3 +1,7 @@
+/* From text to text: jinja_lex.c makes tokens, jinja_parse.c and jinja_expr.c a tree, jinja_check.c
+ * looks it over; jinja_context.c makes values of the variables, jinja_exec.c and jinja_eval.c run
+ * the tree upon them, and what a template can name is in the tables of jinja_call.c,
+ * jinja_filters*.c, jinja_tests.c and jinja_methods.c. */
 #include "worker/text/jinja.h"
 
 #include "base/check.h"

@@ -6,7 +6,7 @@
  * raise_exception, strftime_now, dict and namespace. What that environment refuses is refused here.
  * What it can do and this one cannot is refused too, with a sentence, never rendered differently:
  * inheritance, inclusion and blocks, recursive loops, {% autoescape %}, integers beyond 64 bits in
- * arithmetic, printing what has no printable form.
+ * arithmetic, printing what has no printable form, slices of constants that have none.
  *
  * A template is somebody else's program. It reaches nothing but its variables, and it ends: within
  * the limits below, or with an error. */

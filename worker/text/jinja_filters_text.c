@@ -158,16 +158,21 @@ static struct jval filter_indent(struct jrun *r, const struct jcall *c)
 
 static struct jval filter_truncate(struct jrun *r, const struct jcall *c)
 {
-    struct jval v = want_str(r, c->self, "truncate");
-    int64_t length = jcall_int(r, c, 0, 255), chars = (int64_t)v.u.s->chars;
+    struct jval v = c->self;
+    int64_t length = jcall_int(r, c, 0, 255), chars;
+    size_t n;
     const struct jstr *end = jcall_has(c, 2) ? jcall_str(r, c, 2) : jstr_of(r, "...");
     int64_t leeway = jcall_is_none(c, 3) ? 5 : jcall_int(r, c, 3, 5);
 
     if (length < (int64_t)end->chars || leeway < 0)
         jrun_fail(r, "truncate wants a length of at least %zu and a leeway of at least 0",
                   end->chars);
+    if (!jval_length(v, &n))
+        jrun_fail(r, "truncate wants a str, found a %s", jval_type_name(v));
+    chars = (int64_t)n;
     if (chars - leeway <= length)
         return v;
+    v = want_str(r, v, "truncate");
     v.u.s = jstr_part(r, v.u.s, 0, (size_t)(length - (int64_t)end->chars));
     if (!jcall_bool(c, 1, false))
         v = jstr_split(r, v, jval_string(jstr_of(r, " ")), 1, true).u.list->v[0];

@@ -306,7 +306,8 @@ struct jval jops_format(struct jrun *r, struct jval format, struct jval values)
     }
     bool is_whole = values.type == JVAL_TUPLE
                         ? p.used == values.u.list->n
-                        : p.used == 1 || values.type == JVAL_DICT || values.type == JVAL_LIST;
+                        : p.used == 1 || values.type == JVAL_DICT || values.type == JVAL_LIST ||
+                              values.type == JVAL_RANGE || values.type == JVAL_UNDEFINED;
     if (!is_whole)
         jrun_fail(r, "there are more values than the format string wants");
     struct jval result = jval_string(jstr_end(r, begin));

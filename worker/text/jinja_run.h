@@ -16,8 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define JRUN_LEVEL_MAX \
-    1000 /* nested evaluations, each of a few C calls: 2 MiB of stack hold them */
+#define JRUN_LEVEL_MAX 1000 /* nested evaluations; 256 KiB of stack when optimised */
 
 struct jrun_chunk;
 

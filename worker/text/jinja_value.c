@@ -362,7 +362,8 @@ size_t jstr_find(struct jrun *r, const struct jstr *s, size_t at, const struct j
         return at;
     if (at > s->len || s->len - at < needle->len)
         return SIZE_MAX;
-    const char *p = memmem(s->p + at, s->len - at, needle->p, needle->len);
+    const char *p = needle->len == 1 ? memchr(s->p + at, needle->p[0], s->len - at)
+                                     : memmem(s->p + at, s->len - at, needle->p, needle->len);
     jrun_step_bytes(r, FIND_COST + (p != NULL ? (size_t)(p - s->p) - at : s->len - at));
     return p != NULL ? (size_t)(p - s->p) : SIZE_MAX;
 }
