@@ -16,6 +16,12 @@ def requests(n, tokens):
     return [streams.chat_request("demo", seed, tokens) for seed in range(n)]
 
 
+async def until_running(n, count):
+    """All of them are on workers."""
+    await asyncio.get_running_loop().run_in_executor(None, lambda: wait_for(
+        f"{count} running requests", lambda: n.metrics()["cortex_model_in_flight"] == count))
+
+
 @pytest.mark.sanitized
 @pytest.mark.parametrize("number", [SIGTERM, SIGINT])
 def test_streams_end_whole(node, number):
@@ -23,7 +29,7 @@ def test_streams_end_whole(node, number):
     refused = []
 
     async def drain():
-        await asyncio.sleep(0.5)
+        await until_running(n, 20)
         n.signal(number)
         await asyncio.sleep(0.3)
         with contextlib.suppress(OSError, http1.Closed):
@@ -44,7 +50,7 @@ def test_a_worker_killed_while_draining(node):
     n = node(models={"demo": {"workers": 2, "simulate_rate": 40}})
 
     async def drain():
-        await asyncio.sleep(0.5)
+        await until_running(n, 20)
         n.signal(SIGTERM)
         for slot in (0, 1, 0):
             await asyncio.sleep(0.2)
@@ -60,6 +66,7 @@ def test_what_takes_too_long_is_cut_with_an_error(node):
     n = node(models={"demo": {"simulate_rate": 10}}, supervisor={"drain_timeout_s": 1})
 
     async def drain():
+        await until_running(n, 5)
         n.signal(SIGTERM)
 
     began = time.monotonic()
