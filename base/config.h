@@ -32,6 +32,12 @@
 
 /* clang-format off */
 
+/* Words of the keys whose values are a set; the enums are made where they are used.
+ * X(constant, word) */
+#define CONFIG_IO_MODES(X)      X(READER_URING, "io_uring") X(READER_PREAD, "pread")
+#define CONFIG_WEIGHTS_MODES(X) X(WEIGHTS_AUTO, "auto") X(WEIGHTS_BF16, "bf16") X(WEIGHTS_F32, "f32")
+#define CONFIG_KV_MODES(X)      X(KV_AUTO, "auto") X(KV_BF16, "bf16") X(KV_F32, "f32")
+
 /* X(key, type, default, min, max, unit, reload, help)
  * type: STR INT BOOL. Bounds are for INT. reload: LIVE = at the next SIGHUP, WORKER = its workers
  * are drained and replaced, RESTART = only a restart changes it (a reload says so). */
@@ -79,8 +85,21 @@
 #define CONFIG_MODEL(X)                                                                            \
     X(path, STR, "", 0, 0, "", WORKER, "Checkpoint directory")                                     \
     X(workers, INT, "1", 1, 64, "", WORKER, "Instances, one process each")                         \
-    X(seats, INT, "256", 1, 16384, "", WORKER, "Requests one worker runs at once")                 \
-    X(limit_context, INT, "32768", 1, 16777216, "tokens", WORKER, "Longest prompt and answer")     \
+    X(seats, INT, "256", 1, 16384, "", WORKER,                                                     \
+      "Requests one worker runs at once, at most; fewer when memory_mb has no room for their states") \
+    X(limit_context, INT, "32768", 1, 16777216, "tokens", WORKER,                                  \
+      "Longest prompt and answer; never more than the model's own limit")                          \
+    X(io, STR, "io_uring", 0, 0, "", WORKER, "How weights are read: io_uring or pread")            \
+    X(weights, STR, "auto", 0, 0, "", WORKER,                                                      \
+      "How matrices are kept: auto = as the files have them (F16 as f32), bf16 or f32")            \
+    X(kv, STR, "auto", 0, 0, "", WORKER,                                                           \
+      "How keys and values are kept: auto = as the matrices, bf16 or f32")                         \
+    X(memory_mb, INT, "0", 0, 16777216, "MiB", WORKER,                                             \
+      "Memory of one worker, weights included; 0 = three quarters of the machine's, shared by all workers") \
+    X(threads, INT, "0", 0, 256, "", WORKER, "Threads that compute; 0 = one for each CPU of the process") \
+    X(batch_tokens, INT, "512", 16, 8192, "tokens", WORKER, "Tokens of one step, at most")         \
+    X(decode_stall_ms, INT, "50", 1, 10000, "ms", WORKER,                                          \
+      "How long the reading of a prompt may hold up the others' next token")                       \
     X(simulate, BOOL, "no", 0, 0, "", WORKER, "Simulated worker: made-up tokens, no model file")   \
     X(simulate_rate, INT, "50", 0, 1000000, "tok/s", WORKER, "Tokens a second and request; 0 = as fast as possible") \
     X(simulate_prefill_ms, INT, "0", 0, 3600000, "ms", WORKER, "Time before the first token")      \

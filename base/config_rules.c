@@ -96,13 +96,28 @@ static int check_gateway(const struct config *c, struct err *e)
     return 0;
 }
 
+static int check_model(const struct config_model *m, struct err *e)
+{
+#define X(constant, word) word,
+    static const char *const io[] = {CONFIG_IO_MODES(X)},
+                            *const weights[] = {CONFIG_WEIGHTS_MODES(X)},
+                            *const kv[] = {CONFIG_KV_MODES(X)};
+#undef X
+    if (m->path[0] == '\0' && !m->simulate)
+        return err_set(e, EINVAL, "found neither path nor simulate = yes, expected one");
+    int rc = check_word("io", m->io, io, sizeof io / sizeof io[0], e);
+    if (rc == 0)
+        rc = check_word("weights", m->weights, weights, sizeof weights / sizeof weights[0], e);
+    if (rc == 0)
+        rc = check_word("kv", m->kv, kv, sizeof kv / sizeof kv[0], e);
+    return rc;
+}
+
 static int check_models(const struct config *c, struct err *e)
 {
     for (size_t i = 0; i < c->n_models; i++)
-        if (c->models[i].path[0] == '\0' && !c->models[i].simulate)
-            return err_set(e, EINVAL,
-                           "[model \"%s\"]: found neither path nor simulate = yes, expected one",
-                           c->models[i].id);
+        if (check_model(&c->models[i], e) != 0)
+            return err_prefix(e, "[model \"%s\"]", c->models[i].id);
     return 0;
 }
 

@@ -148,6 +148,9 @@ static void handle(struct router *rt, const struct control_msg *msg, const int *
     case CONTROL_PROVED:
     case CONTROL_TRIAL:
     case CONTROL_DRAINED:
+    case CONTROL_WEIGHTS_WANT:
+    case CONTROL_WEIGHTS_FILLED:
+    case CONTROL_WEIGHTS_GRANT:
     case CONTROL_TYPES_N:
         log_error(LOG_SYSTEM, "the supervisor sent %s", control_type_name(msg->type));
         break;

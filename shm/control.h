@@ -21,7 +21,7 @@
 #include <stdint.h>
 
 #define CONTROL_MAGIC   0x6c727463u
-#define CONTROL_VERSION 1
+#define CONTROL_VERSION 2
 #define CONTROL_FDS     4
 
 /* X(constant, text) */
@@ -38,6 +38,10 @@
                                            suspects run there (or no longer); a fault is theirs */ \
     X(CONTROL_DRAINED, "drained")       /* router: answers LINK_DRAIN (slot, epoch = link) or      \
                                            DRAIN (epoch = 0): nothing runs there any more */       \
+    X(CONTROL_WEIGHTS_WANT, "weights-want") /* worker: weights_key, weights_bytes: memory for the  \
+                                           weights, filled or to be filled */                      \
+    X(CONTROL_WEIGHTS_FILLED, "weights-filled") /* worker: weights_key: all is written, nothing of \
+                                           it is mapped any more: seal it */                       \
     /* supervisor -> child */                                                                      \
     X(CONTROL_LINK_WRITE, "link-write") /* slot, epoch = link, model, + own direction's memfd */   \
     X(CONTROL_LINK_READ, "link-read")   /* slot, epoch, model as LINK_WRITE, seats, vocab,         \
@@ -46,6 +50,11 @@
     X(CONTROL_LINK_DOWN, "link-down")   /* slot, epoch = link, exit_class: the peer was reaped */  \
     X(CONTROL_LINK_DRAIN, "link-drain") /* router: slot, epoch, deadline_ns: no new work there,    \
                                            say DRAINED */                                          \
+    X(CONTROL_WEIGHTS_GRANT, "weights-grant") /* weights_key, weights_bytes, is_filled, + memfd:   \
+                                           sealed and to be mapped read-only when is_filled, else  \
+                                           zeros to be written by this worker alone. Answers WANT, \
+                                           once no other worker is filling it, and FILLED. Without \
+                                           an fd: text says why there is no such memory */         \
     X(CONTROL_CONFIG, "config")         /* + memfd with the new effective configuration */         \
     X(CONTROL_DRAIN, "drain")           /* deadline_ns: finish what you have */                    \
     X(CONTROL_STOP, "stop")             /* exit now, cleanly; SIGTERM comes with it */
@@ -61,6 +70,8 @@ struct control_msg {
     uint64_t epoch;
     uint64_t layout_hash;
     uint64_t deadline_ns;
+    uint64_t weights_key;
+    uint64_t weights_bytes;
     int32_t pid;
     uint32_t slot;  /* worker slot */
     uint32_t model; /* index into node->model[]; the name there is the key to the configuration */
@@ -70,7 +81,7 @@ struct control_msg {
     uint32_t exit_class; /* enum exit_class */
     uint32_t is_canary;
     uint32_t is_trial;
-    uint32_t reserved;
+    uint32_t is_filled;
     char text[256]; /* NUL-terminated */
 };
 

@@ -65,9 +65,26 @@ struct token_head {
     uint32_t token; /* < vocabulary of the worker's READY */
     float logprob;
     uint8_t n_parts; /* parts of text after this head; none for a held-back token */
-    uint8_t reserved[3];
+    uint8_t n_tops;  /* struct top_head after the parts: TOPS_MAX at most, 0 unless asked for */
+    uint8_t flags;   /* TOKEN_* */
+    uint8_t reserved;
 };
+/* A token of the prompt, echoed: it has a place in the journal but was not generated. Those come
+ * before all others. The first one has no log-probability: NaN. */
+#define TOKEN_PROMPT 1u
+#define TOKEN_FLAGS  1u
 _Static_assert(sizeof(struct token_head) == 16, "ABI: bump RING_VERSION");
+
+/* What could have stood in a token's place: first the token itself, then the likeliest ones in
+ * descending order. After the head len bytes, which need not be whole UTF-8 sequences. */
+struct top_head {
+    uint32_t token;
+    float logprob;
+    uint16_t len; /* at most TOP_TEXT_MAX */
+    uint16_t reserved;
+};
+#define TOPS_MAX     21
+#define TOP_TEXT_MAX 256
 
 /* A piece of text: this head, then len bytes of whole UTF-8 sequences. */
 struct part_head {
@@ -106,11 +123,34 @@ struct fail_head {
 
 #define TOKEN_TEXT_MAX 4096       /* bytes of all parts of one TOKEN or DONE */
 #define SUBMIT_MAX (256u << 20)   /* longest SUBMIT record */
-#define W2R_RECORD_MAX (8u << 10) /* longest record a worker sends */
+#define W2R_RECORD_MAX (16u << 10) /* longest record a worker sends */
+
+/* What is asked of a worker; the "kind" of a canonical request. Those after COMPLETION make no new
+ * tokens: their answer is what they say, in TOKEN records like any other, so that it is journaled,
+ * paced and resumed like any other. X(constant, text) */
+#define PROMPT_KINDS(X)                                                                            \
+    X(PROMPT_CHAT, "chat")             /* messages through the template, then an answer */         \
+    X(PROMPT_COMPLETION, "completion") /* prompt (text or ids) as it is, then its continuation */  \
+    X(PROMPT_TOKENIZE, "tokenize")     /* the ids of prompt or messages: one TOKEN each, its text  \
+                                          as the one part when "pieces" asks for it */             \
+    X(PROMPT_DETOKENIZE, "detokenize") /* the text of the ids: parts, the TOKENs' ids are 0 */     \
+    X(PROMPT_TEMPLATE, "template")     /* the rendered text of messages, likewise */
+
+#define X(constant, text) constant,
+enum prompt_kind { PROMPT_KINDS(X) PROMPT_KINDS_N };
+#undef X
 
 /* The canonical request (JSON, written by the router, validated again by the worker):
- *   {"kind":"chat","messages":[…],                   or  "kind":"completion","prompt":"…",
- *    "max_tokens":N,"stop":["…"],"sampling":{"temperature":…, only what the client gave}}
+ *   {"kind":…, "messages":[…], "tools":[…]   chat, template, tokenize
+ *    "prompt":"…" or [ids]                   completion, tokenize, detokenize (ids)
+ *    "max_tokens":N, "stop":["…"],
+ *    "logprobs":N                            with each token its log-probability and the N likeliest
+ *    "echo":true                             completion: the prompt's tokens first, as TOKEN_PROMPT
+ *    "add_special_tokens":false              completion, tokenize: nothing added to the text's ids
+ *    "pieces":true                           tokenize
+ *    "add_generation_prompt":false           messages: nothing after the last one
+ *    "sampling":{"temperature":…, only what the client gave}}
+ * One request is one answer: of n answers or several prompts the router makes a request each.
  */
 
 #endif

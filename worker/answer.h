@@ -21,11 +21,22 @@ struct answer {
     bool is_stopped; /* a stop string is complete */
 };
 
+/* What could have stood in a token's place. */
+struct token_top {
+    uint32_t id;
+    float logprob;
+    const char *text; /* borrowed; bytes, not always whole UTF-8 sequences */
+    size_t len;       /* cut at TOP_TEXT_MAX when it is sent */
+};
+
 /* One token, as an engine gives it. Text that is not UTF-8 counts three times. */
 struct token {
     uint32_t id;
     float logprob;
+    bool is_prompt; /* echoed, not generated: no stop string, not counted against n_max */
+    uint8_t n_tops; /* at most TOPS_MAX; 0 unless asked for */
     enum channel channel;
+    const struct token_top *tops; /* borrowed; the first is the token itself */
     const char *text; /* borrowed */
     size_t len;       /* at most TOKEN_TEXT_MAX */
 };

@@ -4,11 +4,10 @@
 
 #include "base/err.h"
 #include "base/json.h"
+#include "shm/protocol.h"
 #include "worker/text/stop.h"
 
 #include <stdbool.h>
-
-enum prompt_kind { PROMPT_CHAT, PROMPT_COMPLETION };
 
 /* X(name, type): members of "sampling"; those the client did not give stay unset. */
 #define SAMPLING_FIELDS(X) \
@@ -36,12 +35,16 @@ struct sampling {
 
 struct params {
     enum prompt_kind kind;
-    uint32_t max_tokens;    /* ANSWER_UNLIMITED when the client gave none */
+    uint32_t max_tokens;    /* generated ones; ANSWER_UNLIMITED when the client gave none */
+    int32_t logprobs;       /* likeliest tokens to tell beside each; -1: no log-probabilities */
+    bool has_echo, has_pieces;
+    bool add_special_tokens, add_generation_prompt; /* true unless the request says otherwise */
     struct stop_list stops; /* owned */
     struct sampling sampling;
     struct json_object *root;     /* owned: the whole tree, until params_drop_prompt */
-    struct json_object *messages; /* borrowed from root; chat only */
-    struct json_object *prompt;   /* borrowed from root; completion only */
+    struct json_object *messages; /* borrowed from root; chat, template, tokenize, or NULL */
+    struct json_object *tools;    /* borrowed from root; beside messages, or NULL */
+    struct json_object *prompt;   /* borrowed from root: a string or an array of ids, or NULL */
 };
 
 /* Take over the tree. 0, or with the sentence -EINVAL for a request that is not one and -ENOTSUP

@@ -140,7 +140,8 @@ bool reply_may_go(struct reply *p, struct request *r)
 
 void reply_token(struct reply *p, struct request *r, const struct token *token, uint64_t now_ns)
 {
-    struct token_head head = {r->answer.n_tokens, token->id, token->logprob, 0, {0}};
+    struct token_head head = {
+        .index = r->answer.n_tokens, .token = token->id, .logprob = token->logprob};
 
     CHECK(!r->is_ending && !r->is_blocked && head.index < r->credit);
     if (r->first_ns == 0)

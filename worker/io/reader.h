@@ -5,19 +5,14 @@
 #ifndef WORKER_IO_READER_H
 #define WORKER_IO_READER_H
 
-#include "base/err.h"
+#include "base/config.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* X(constant, name in the configuration) */
-#define READER_MODES(X) \
-    X(READER_URING, "io_uring") \
-    X(READER_PREAD, "pread")
-
 #define X(constant, name) constant,
-enum reader_mode { READER_MODES(X) READER_MODES_N };
+enum reader_mode { CONFIG_IO_MODES(X) READER_MODES_N };
 #undef X
 
 #define READER_PIECE_MIN 4096
