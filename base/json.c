@@ -324,6 +324,39 @@ bool json_next(struct json_iterator *it)
     return true;
 }
 
+/* --- changing --- */
+
+struct json_object *json_new_object(void)
+{
+    struct json_object *o = json_object_new_object();
+
+    CHECK(o != NULL);
+    return o;
+}
+
+static void put(struct json_object *o, const char *key, struct json_object *value)
+{
+    CHECK(json_type_of(o) == JSON_OBJECT && value != NULL);
+    CHECK(json_object_object_add(o, key, value) == 0);
+}
+
+void json_put_string(struct json_object *o, const char *key, const char *text, size_t len)
+{
+    CHECK(len <= INT32_MAX);
+    put(o, key, json_object_new_string_len(text, (int)len));
+}
+
+void json_put_bool(struct json_object *o, const char *key, bool value)
+{
+    put(o, key, json_object_new_boolean(value));
+}
+
+void json_set_string(struct json_object *o, const char *text, size_t len)
+{
+    CHECK(json_type_of(o) == JSON_STRING && len <= INT32_MAX);
+    CHECK(json_object_set_string_len(o, text, (int)len) == 1);
+}
+
 /* --- writing --- */
 
 struct level {

@@ -67,6 +67,15 @@ struct json_iterator {
 struct json_iterator json_members(const struct json_object *o);
 bool json_next(struct json_iterator *it);
 
+/* --- changing --- */
+
+struct json_object *json_new_object(void); /* the caller's: json_free */
+/* The member of that name, new or anew. */
+void json_put_string(struct json_object *o, const char *key, const char *text, size_t len);
+void json_put_bool(struct json_object *o, const char *key, bool value);
+/* Another text for a value that is a string. */
+void json_set_string(struct json_object *o, const char *text, size_t len);
+
 /* --- writing --- */
 
 /* Serialise a tree a slice at a time, so that a large one never blocks an event loop: compact JSON

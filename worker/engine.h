@@ -1,7 +1,8 @@
 /* The one door between the worker (link, requests, control) and what makes the tokens.
  *
  * The worker calls, single-threaded: load until it is ready, then submit, resume and forget as the
- * router's records say, and step whenever the time of deadline_ns has come. The engine answers
+ * router's records say, and step whenever the time of deadline_ns has come. An engine with threads
+ * of its own makes wake_fd readable when there is something for load or step to do. The engine answers
  * through reply.h: for each request accept (or fail) once, the tokens, and done when the answer is
  * over. Where reply_may_go says no it leaves the request alone until resume; after done, fail or
  * forget it does not touch it any more.
@@ -10,10 +11,14 @@
 #define WORKER_ENGINE_H
 
 #include "base/err.h"
+#include "shm/control.h"
 #include "worker/reply.h"
+
+#include <stdbool.h>
 
 struct engine_load {
     uint64_t bytes, bytes_total;
+    bool is_waiting; /* for another process, whose progress is watched by itself */
 };
 
 /* Known when loading is over. */
@@ -34,8 +39,12 @@ struct engine_ops {
     int (*load)(struct engine *g, uint64_t now_ns, struct engine_load *progress,
                 struct engine_facts *facts, struct err *e);
 
-    /* A new request, its params parsed, r->resume to be replayed. The prompt's tree is gone when
-     * this returns. */
+    /* The supervisor's memory for weights has come: CONTROL_WEIGHTS_GRANT. The fds that are kept
+     * are taken out of the array. NULL for an engine that asks for none. */
+    void (*grant)(struct engine *g, const struct control_msg *msg, int fds[CONTROL_FDS]);
+
+    /* A new request, its params parsed, r->resume to be replayed. The prompt's tree (params_take)
+     * and r->resume are gone when this returns, unless the engine has taken them over. */
     void (*submit)(struct engine *g, struct request *r, uint64_t now_ns);
     void (*resume)(struct engine *g, struct request *r, uint64_t now_ns);
     /* Cancelled, or the link is gone. Also of one that was never submitted or is done. */
@@ -44,11 +53,16 @@ struct engine_ops {
     /* Produce what is due, a bounded amount. */
     void (*step)(struct engine *g, uint64_t now_ns);
     uint64_t (*deadline_ns)(const struct engine *g); /* 0 = at once, ENGINE_NEVER */
+
+    /* False: it computes, and has made no progress for longer than it may. NULL: always alive. */
+    bool (*is_alive)(const struct engine *g, uint64_t now_ns);
 };
 
 struct engine {
     const struct engine_ops *ops;
     struct reply *reply; /* borrowed; set before the first submit */
+    int wake_fd;         /* eventfd, read by the loop; -1: none */
+    bool is_woken;       /* set by the loop when it was readable, cleared by load and step */
 };
 
 #endif

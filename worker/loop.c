@@ -16,7 +16,7 @@
     NS_PER_MS /* while there is work, the other descriptors are looked at this often \
                */
 
-enum source { SOURCE_CONTROL, SOURCE_SIGNAL, SOURCE_LINK };
+enum source { SOURCE_CONTROL, SOURCE_SIGNAL, SOURCE_LINK, SOURCE_ENGINE };
 
 static void watch(struct worker *w, int fd, enum source source)
 {
@@ -99,6 +99,18 @@ static void on_link_down(struct worker *w, const struct control_msg *msg, int fd
     log_info(LOG_LINK, "link %" PRIu64 " down, %u requests dropped", msg->epoch, n);
 }
 
+static void on_weights_grant(struct worker *w, const struct control_msg *msg, int fds[CONTROL_FDS])
+{
+    struct err e = {0};
+
+    if (w->engine->ops->grant != NULL) {
+        w->engine->ops->grant(w->engine, msg, fds);
+        return;
+    }
+    err_set(&e, EPROTO, "weights-grant: this engine asked for no memory");
+    fail(w, &e);
+}
+
 /* The router sends nothing new any more; what runs goes on until STOP. */
 static void on_drain(struct worker *w, const struct control_msg *msg, int fds[CONTROL_FDS])
 {
@@ -119,6 +131,7 @@ static control_action *const control_actions[CONTROL_TYPES_N] = {
     [CONTROL_LINK_WRITE] = on_link_write,
     [CONTROL_LINK_READ] = on_link_read,
     [CONTROL_LINK_DOWN] = on_link_down,
+    [CONTROL_WEIGHTS_GRANT] = on_weights_grant,
     [CONTROL_DRAIN] = on_drain,
     [CONTROL_STOP] = on_stop,
 };
@@ -169,6 +182,14 @@ static void read_signal(struct worker *w)
 
     if (read(w->signal_fd, &info, sizeof info) == (ssize_t)sizeof info)
         stop(w, strsignal((int)info.ssi_signo));
+}
+
+static void read_wake(struct worker *w)
+{
+    uint64_t count;
+
+    if (read(w->engine->wake_fd, &count, sizeof count) == (ssize_t)sizeof count)
+        w->engine->is_woken = true;
 }
 
 /* --- one turn --- */
@@ -288,7 +309,16 @@ static void wait_for_events(struct worker *w, uint64_t timeout_ns)
             read_control(w);
         else if (ev[i].data.u32 == SOURCE_SIGNAL)
             read_signal(w);
+        else if (ev[i].data.u32 == SOURCE_ENGINE)
+            read_wake(w);
     }
+}
+
+static bool is_alive(const struct worker *w, uint64_t now_ns)
+{
+    const struct engine_ops *ops = w->engine->ops;
+
+    return ops->is_alive == NULL || ops->is_alive(w->engine, now_ns);
 }
 
 static void turn(struct worker *w, uint64_t *polled_ns)
@@ -299,7 +329,8 @@ static void turn(struct worker *w, uint64_t *polled_ns)
         load_piece(w, now_ns);
     } else {
         serve_link(w, now_ns);
-        report_serving(&w->report, w->table.n_live, w->reply.n_paused, now_ns);
+        report_serving(&w->report, w->table.n_live, w->reply.n_paused, is_alive(w, now_ns),
+                       now_ns);
     }
     if (w->exit_code >= 0)
         return;
@@ -329,6 +360,8 @@ static int open_sources(struct worker *w, struct err *e)
         return err_set(e, errno, "epoll or signalfd: %s", strerror(errno));
     watch(w, w->heritage->control, SOURCE_CONTROL);
     watch(w, w->signal_fd, SOURCE_SIGNAL);
+    if (w->engine->wake_fd >= 0)
+        watch(w, w->engine->wake_fd, SOURCE_ENGINE);
     return 0;
 }
 

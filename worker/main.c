@@ -1,11 +1,13 @@
 /* cortex-worker: one model on one device, in a process that may die at any moment. */
 #include "base/clock.h"
 #include "base/log.h"
+#include "worker/engine/llm.h"
 #include "worker/loop.h"
 #include "worker/sim/sim.h"
 
 static struct worker worker;
 static struct sim sim;
+static struct llm llm;
 
 static int run_simulated(struct heritage *h)
 {
@@ -22,6 +24,20 @@ static int run_simulated(struct heritage *h)
     sim_start(&sim);
     int code = worker_run(&worker, h, &sim.engine);
     sim_free(&sim);
+    return code;
+}
+
+static int run_model(struct heritage *h)
+{
+    struct err e = {0};
+    struct control_msg hello = heritage_hello(h);
+
+    if (heritage_introduce(h, &hello, &e) != 0 || llm_init(&llm, h, &e) != 0) {
+        log_error(LOG_SYSTEM, "%s", e.text);
+        return EXIT_TEMPORARY;
+    }
+    int code = worker_run(&worker, h, &llm.engine);
+    llm_free(&llm);
     return code;
 }
 
@@ -42,9 +58,7 @@ int main(int argc, char **argv)
     else if (args.is_simulated)
         code = run_simulated(&heritage);
     else
-        code =
-            heritage_refuse(&heritage, "this build has no engine: set simulate = yes for made-up "
-                                       "tokens");
+        code = run_model(&heritage);
     heritage_close(&heritage);
     return code;
 }

@@ -188,10 +188,23 @@ void params_each_text(const struct params *p, params_text_fn *fn, void *ctx)
         visit_content(json_get(json_at(p->messages, i), "content"), fn, ctx);
 }
 
+static void forget_tree(struct params *p)
+{
+    p->root = p->messages = p->tools = p->prompt = NULL;
+    p->sampling = (struct sampling){0};
+}
+
+void params_take(struct params *from, struct params *to)
+{
+    *to = *from;
+    to->stops = (struct stop_list){0};
+    forget_tree(from);
+}
+
 void params_drop_prompt(struct params *p)
 {
     json_free(&p->root);
-    p->messages = p->prompt = NULL;
+    forget_tree(p);
 }
 
 void params_free(struct params *p)

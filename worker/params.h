@@ -55,6 +55,10 @@ int params_parse(struct params *p, struct json_object *root, struct err *e);
 typedef void params_text_fn(void *ctx, const char *text, size_t len);
 void params_each_text(const struct params *p, params_text_fn *fn, void *ctx);
 
+/* Move the tree, and all that borrows from it, to another struct, for whoever tokenises later. The
+ * stop strings stay. */
+void params_take(struct params *from, struct params *to);
+
 /* The prompt is tokenised: give its memory back. */
 void params_drop_prompt(struct params *p);
 void params_free(struct params *p);

@@ -54,15 +54,19 @@ void report_load(struct report *p, const struct engine_load *load, uint64_t now_
         p->record.load_bytes_total = load->bytes_total;
         p->is_changed = true;
         move_beat(p, now_ns);
+    } else if (load->is_waiting) {
+        move_beat(p, now_ns);
     }
     p->record.load_ns = now_ns - p->opened_ns;
     if (p->is_changed && now_ns - p->published_ns >= PUBLISH_NS)
         publish(p, now_ns);
 }
 
-void report_serving(struct report *p, uint32_t active, uint32_t paused, uint64_t now_ns)
+void report_serving(struct report *p, uint32_t active, uint32_t paused, bool is_alive,
+                    uint64_t now_ns)
 {
-    move_beat(p, now_ns);
+    if (is_alive)
+        move_beat(p, now_ns);
     if (active != p->record.active || paused != p->record.paused) {
         p->record.active = active;
         p->record.paused = paused;

@@ -25,7 +25,8 @@ void report_facts(struct report *p, const struct engine_facts *facts, const char
 /* Loading lives as long as the bytes move. */
 void report_load(struct report *p, const struct engine_load *load, uint64_t now_ns);
 
-/* Serving lives as long as the loop turns. */
-void report_serving(struct report *p, uint32_t active, uint32_t paused, uint64_t now_ns);
+/* Serving lives as long as the loop turns, and the engine with it. */
+void report_serving(struct report *p, uint32_t active, uint32_t paused, bool is_alive,
+                    uint64_t now_ns);
 
 #endif

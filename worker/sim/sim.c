@@ -392,7 +392,7 @@ int sim_init(struct sim *s, const struct config_model *model, uint32_t spawns, s
     uint32_t seats = (uint32_t)model->seats;
 
     *s = (struct sim){
-        .engine = {.ops = &sim_ops}, .model = model, .place = {.ring = ring, .vocab = SIM_VOCAB}};
+        .engine = {.ops = &sim_ops, .wake_fd = -1}, .model = model, .place = {.ring = ring, .vocab = SIM_VOCAB}};
     if (plan_faults(s, spawns, e) != 0)
         return -e->code;
     if (model->simulate_script[0] != '\0' &&

@@ -1,0 +1,3 @@
+foreach(topic IN ITEMS sampler scheduler)
+    cortex_test(${topic}_test SRC ${topic}_test.c LIBS cortex_engine LABELS unit)
+endforeach()

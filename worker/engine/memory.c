@@ -1,0 +1,128 @@
+#include "worker/engine/memory.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MIB (UINT64_C(1) << 20)
+
+/* of a control group's limit; UINT64_MAX when there is none */
+static uint64_t read_group_limit(void)
+{
+    FILE *f = fopen("/sys/fs/cgroup/memory.max", "re");
+    uint64_t bytes = UINT64_MAX;
+
+    if (f == NULL)
+        return UINT64_MAX;
+    if (fscanf(f, "%" SCNu64, &bytes) != 1)
+        bytes = UINT64_MAX;
+    fclose(f);
+    return bytes;
+}
+
+uint64_t memory_of_machine(void)
+{
+    uint64_t bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t limit = read_group_limit();
+
+    return bytes < limit ? bytes : limit;
+}
+
+static uint64_t find_allowed(const struct memory_request *r)
+{
+    if (r->settings->memory_mb != 0)
+        return (uint64_t)r->settings->memory_mb * MIB;
+    return memory_of_machine() / 4 * 3 / (r->workers > 0 ? r->workers : 1);
+}
+
+static bool has_layer(const struct model_config *c, enum layer_kind kind)
+{
+    for (uint32_t i = 0; i < c->n_layers; i++)
+        if (c->layers[i].kind == kind)
+            return true;
+    return false;
+}
+
+static uint32_t least(uint64_t a, uint64_t b)
+{
+    return (uint32_t)(a < b ? a : b);
+}
+
+static int refuse(const struct memory_plan *p, uint64_t page_bytes, int32_t pages,
+                  uint64_t slot_bytes, struct err *e)
+{
+    uint64_t one = page_bytes * (uint64_t)pages;
+
+    return err_set(e, ENOMEM,
+                   "this model needs %" PRIu64 " MiB (weights %" PRIu64 ", activations %" PRIu64
+                   ", sampling %" PRIu64 ", %" PRIu64 " for the keys and values of %u tokens, %" PRIu64
+                   " for a state), but %" PRIu64 " MiB are allowed: lower limit_context or raise "
+                   "memory_mb",
+                   (p->weights + p->activations + p->sampling + one + slot_bytes + MIB - 1) / MIB,
+                   p->weights / MIB, p->activations / MIB, p->sampling / MIB, one / MIB,
+                   p->context, slot_bytes / MIB, p->allowed / MIB);
+}
+
+int memory_plan_make(struct memory_plan *p, const struct memory_request *r, struct err *e)
+{
+    const struct model_config *c = r->config;
+    struct forward_bytes bytes;
+    uint32_t seats = (uint32_t)r->settings->seats;
+
+    *p = (struct memory_plan){.allowed = find_allowed(r), .weights = r->weights_bytes};
+    p->context = least((uint64_t)r->settings->limit_context, c->max_positions);
+    p->shape = (struct forward_shape){.rows = (int32_t)r->settings->batch_tokens,
+                                      .spans = (int32_t)seats,
+                                      .picks = (int32_t)least(seats, MEMORY_PICKS_MAX),
+                                      .page_tokens = MEMORY_PAGE_TOKENS,
+                                      .context = (int32_t)p->context,
+                                      .threads = r->threads,
+                                      .kv_type = r->kv_type};
+    if (p->shape.spans > p->shape.rows)
+        p->shape.spans = p->shape.rows;
+    if (p->shape.picks > p->shape.rows)
+        p->shape.picks = p->shape.rows;
+    int rc = forward_measure(c, &p->shape, &bytes, e);
+    if (rc != 0)
+        return rc;
+    p->activations = bytes.activations;
+    p->sampling = (uint64_t)r->threads * c->vocab_size *
+                  (sizeof(float) + sizeof(struct kern_candidate));
+
+    int32_t context_pages = 0;
+    if (has_layer(c, LAYER_ATTENTION))
+        context_pages = (int32_t)((p->context + MEMORY_PAGE_TOKENS - 1) / MEMORY_PAGE_TOKENS);
+    uint64_t slot = has_layer(c, LAYER_LINEAR) ? bytes.slot : 0;
+    uint64_t one = bytes.page * (uint64_t)context_pages;
+    uint64_t fixed = p->weights + p->activations + p->sampling;
+    if (fixed + one + slot > p->allowed)
+        return refuse(p, bytes.page, context_pages, slot, e);
+
+    /* Half of what the first sequence leaves goes to states at most, the rest to pages. */
+    uint64_t left = p->allowed - fixed;
+    if (slot > 0)
+        seats = least(seats, 1 + (left - one - slot) / 2 / slot);
+    p->seats = seats;
+    p->states = seats * slot;
+    p->shape.slots = slot > 0 ? (int32_t)seats : 0;
+    if (context_pages > 0) {
+        uint64_t pages = (left - p->states) / bytes.page;
+        p->shape.pages = (int32_t)least(least(pages, INT32_MAX), (uint64_t)seats * (uint64_t)context_pages);
+        p->kv = (uint64_t)p->shape.pages * bytes.page;
+    }
+    return 0;
+}
+
+void memory_plan_describe(const struct memory_plan *p, struct buf *out)
+{
+    buf_printf(out,
+               "memory plan, MiB: weights %" PRIu64 ", activations %" PRIu64 ", sampling %" PRIu64
+               ", keys and values %" PRIu64 " (%d pages of %d tokens), states %" PRIu64
+               " (%u sequences), together %" PRIu64 " of %" PRIu64 " allowed",
+               p->weights / MIB, p->activations / MIB, p->sampling / MIB, p->kv / MIB,
+               p->shape.pages, p->shape.page_tokens, p->states / MIB, p->seats,
+               (p->weights + p->activations + p->sampling + p->kv + p->states) / MIB,
+               p->allowed / MIB);
+}

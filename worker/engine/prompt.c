@@ -1,0 +1,294 @@
+#include "worker/engine/prompt.h"
+
+#include "base/check.h"
+#include "base/clock.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* U+FDD0 to U+FDEF are no characters and never will be: one that no text of the request has breaks
+ * the look-alikes. In UTF-8: EF B7 90 to EF B7 AF. */
+#define BREAK_LEN   3
+#define BREAKS      32
+#define BREAK_FIRST 0x90
+
+struct specials {
+    struct special {
+        const char *text; /* borrowed from the tokenizer */
+        size_t len;
+    } *at; /* owned */
+    size_t n, cap;
+    bool is_first[256]; /* bytes one of them begins with */
+};
+
+static void add_special(void *ctx, const char *text, size_t len)
+{
+    struct specials *s = ctx;
+
+    if (s->n == s->cap) {
+        s->cap = s->cap != 0 ? 2 * s->cap : 64;
+        s->at = realloc(s->at, s->cap * sizeof *s->at);
+        CHECK(s->at != NULL);
+    }
+    s->at[s->n++] = (struct special){text, len};
+    s->is_first[(unsigned char)text[0]] = true;
+}
+
+static bool is_special_at(const struct specials *s, const char *text, size_t len)
+{
+    if (!s->is_first[(unsigned char)text[0]])
+        return false;
+    for (size_t i = 0; i < s->n; i++)
+        if (s->at[i].len <= len && memcmp(s->at[i].text, text, s->at[i].len) == 0)
+            return true;
+    return false;
+}
+
+/* Walk every string of a tree: the fn of a value may change it, keys come with value NULL. */
+typedef int string_fn(void *ctx, struct json_object *value, const char *text, size_t len);
+
+static int walk_strings(struct json_object *o, string_fn *fn, void *ctx)
+{
+    enum json_type type = json_type_of(o);
+    int rc = 0;
+
+    if (type == JSON_STRING) {
+        size_t len;
+        const char *text = json_string(o, &len);
+        return fn(ctx, o, text, len);
+    }
+    for (size_t i = 0; type == JSON_ARRAY && rc == 0 && i < json_length(o); i++)
+        rc = walk_strings(json_at(o, i), fn, ctx);
+    if (type == JSON_OBJECT)
+        for (struct json_iterator it = json_members(o); rc == 0 && json_next(&it);) {
+            rc = fn(ctx, NULL, it.key, strlen(it.key));
+            if (rc == 0)
+                rc = walk_strings(it.value, fn, ctx);
+        }
+    return rc;
+}
+
+struct breaker {
+    struct specials specials;
+    uint32_t seen;  /* bit i: the request has U+FDD0 + i */
+    char mark[BREAK_LEN];
+    struct buf text; /* scratch */
+    struct err *e;
+};
+
+static int note_marks(void *ctx, struct json_object *value, const char *text, size_t len)
+{
+    struct breaker *b = ctx;
+
+    (void)value;
+    for (const char *p = text; (p = memmem(p, len - (size_t)(p - text), "\xef\xb7", 2)) != NULL;
+         p += 2) {
+        if (p + 2 == text + len)
+            break;
+        unsigned last = (unsigned char)p[2] - (unsigned)BREAK_FIRST;
+        if (last < BREAKS)
+            b->seen |= UINT32_C(1) << last;
+    }
+    return 0;
+}
+
+static size_t sequence_len(unsigned char first)
+{
+    return first < 0xc0 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+}
+
+static int break_string(void *ctx, struct json_object *value, const char *text, size_t len)
+{
+    struct breaker *b = ctx;
+    size_t copied = 0;
+
+    buf_clear(&b->text);
+    for (size_t i = 0; i < len; i++) {
+        if (!is_special_at(&b->specials, text + i, len - i))
+            continue;
+        if (value == NULL)
+            return err_set(b->e, EINVAL, "the name \"%.40s\" holds a special token of this model",
+                           text);
+        size_t end = i + sequence_len((unsigned char)text[i]);
+        buf_add(&b->text, text + copied, end - copied);
+        buf_add(&b->text, b->mark, BREAK_LEN);
+        copied = end;
+    }
+    if (copied == 0)
+        return 0;
+    buf_add(&b->text, text + copied, len - copied);
+    json_set_string(value, b->text.data, b->text.len);
+    return 0;
+}
+
+/* Break the look-alikes in all the template will see. */
+static int break_specials(struct breaker *b, struct json_object *root)
+{
+    int rc = walk_strings(root, note_marks, b);
+    int free_bit = __builtin_ffs((int)~b->seen) - 1;
+
+    if (free_bit < 0)
+        return err_set(b->e, EINVAL, "the messages use all of U+FDD0 to U+FDEF, which are no "
+                                     "characters");
+    memcpy(b->mark, "\xef\xb7", 2);
+    b->mark[2] = (char)(BREAK_FIRST + free_bit);
+    return rc != 0 ? rc : walk_strings(root, break_string, b);
+}
+
+/* Take the marks out again and note where they were. */
+static size_t *find_cuts(struct buf *text, const char *mark, size_t *n)
+{
+    size_t *cuts = NULL, cap = 0, to = 0, from = 0;
+
+    *n = 0;
+    for (;;) {
+        char *found = memmem(text->data + from, text->len - from, mark, BREAK_LEN);
+        size_t end = found != NULL ? (size_t)(found - text->data) : text->len;
+        memmove(text->data + to, text->data + from, end - from);
+        to += end - from;
+        if (found == NULL)
+            break;
+        if (*n == cap) {
+            cap = cap != 0 ? 2 * cap : 16;
+            cuts = realloc(cuts, cap * sizeof *cuts);
+            CHECK(cuts != NULL);
+        }
+        cuts[(*n)++] = to;
+        from = end + BREAK_LEN;
+    }
+    text->len = to;
+    return cuts;
+}
+
+/* Content of text parts as one string, for templates that know no parts. */
+static void join_parts(struct json_object *messages)
+{
+    struct buf text = {0};
+
+    for (size_t i = 0; i < json_length(messages); i++) {
+        struct json_object *m = json_at(messages, i);
+        const struct json_object *content = json_get(m, "content");
+        if (content == NULL || json_type_of(content) != JSON_ARRAY)
+            continue;
+        buf_clear(&text);
+        for (size_t k = 0; k < json_length(content); k++) {
+            size_t len;
+            const char *part = json_string(json_get(json_at(content, k), "text"), &len);
+            if (k > 0)
+                buf_add_char(&text, '\n');
+            buf_add(&text, part, len);
+        }
+        json_put_string(m, "content", buf_text(&text), text.len);
+    }
+    buf_free(&text);
+}
+
+/* What the request gives its template: chat_template_kwargs, and reasoning_effort as templates
+ * know it; "none" is what enable_thinking = false means to the Qwen family. */
+static struct json_object *find_arguments(const struct params *p, struct json_object **owned)
+{
+    const struct sampling_value *effort = &p->sampling.reasoning_effort;
+    struct json_object *arguments = p->sampling.chat_template_kwargs.value;
+
+    if (!effort->is_set)
+        return arguments;
+    if (arguments == NULL)
+        arguments = *owned = json_new_object();
+    size_t len;
+    const char *text = json_string(effort->value, &len);
+    if (json_get(arguments, "reasoning_effort") == NULL)
+        json_put_string(arguments, "reasoning_effort", text, len);
+    if (strcmp(text, "none") == 0 && json_get(arguments, "enable_thinking") == NULL)
+        json_put_bool(arguments, "enable_thinking", false);
+    return arguments;
+}
+
+static int render(const struct language *l, const struct params *p, struct buf *text,
+                  struct err *e)
+{
+    struct json_object *owned = NULL;
+
+    if (l->chat_template == NULL)
+        return err_set(e, EINVAL, "this model has no chat template: use /v1/completions");
+    if (!l->takes_parts)
+        join_parts(p->messages);
+    struct chat_input in = {.messages = p->messages,
+                            .tools = p->tools,
+                            .arguments = find_arguments(p, &owned),
+                            .add_generation_prompt = p->add_generation_prompt,
+                            .now_s = (int64_t)(clock_wall_ns() / NS_PER_S)};
+    int rc = chat_template_render(l->chat_template, &in, text, e);
+    json_free(&owned);
+    return rc;
+}
+
+static bool ends_in_think(const struct buf *text)
+{
+    size_t end = text->len;
+
+    while (end > 0 && strchr(" \t\r\n", text->data[end - 1]) != NULL)
+        end--;
+    return end >= 7 && memcmp(text->data + end - 7, "<think>", 7) == 0;
+}
+
+static int make_from_messages(const struct language *l, struct params *p, struct prompt *out)
+{
+    struct err *e = &out->error;
+    struct breaker b = {.e = e};
+    size_t n_cuts = 0;
+    size_t *cuts = NULL;
+
+    tokenizer_each_special(l->tokenizer, add_special, &b.specials);
+    int rc = break_specials(&b, p->root);
+    if (rc == 0)
+        rc = render(l, p, &out->text, e);
+    if (rc == 0)
+        cuts = find_cuts(&out->text, b.mark, &n_cuts);
+    if (rc == 0 && p->kind != PROMPT_TEMPLATE) {
+        struct tokenizer_input in = {
+            .text = out->text.data, .len = out->text.len, .cuts = cuts, .n_cuts = n_cuts};
+        rc = tokenizer_encode(l->tokenizer, &in, &out->ids, e);
+        out->starts_reasoning = p->kind == PROMPT_CHAT && ends_in_think(&out->text);
+        buf_free(&out->text);
+    }
+    free(cuts);
+    free(b.specials.at);
+    buf_free(&b.text);
+    return rc;
+}
+
+static int make_from_text(const struct language *l, const struct params *p, struct prompt *out)
+{
+    struct tokenizer_input in = {.add_special = p->add_special_tokens};
+
+    in.text = json_string(p->prompt, &in.len);
+    return tokenizer_encode(l->tokenizer, &in, &out->ids, &out->error);
+}
+
+static int make_from_ids(const struct language *l, const struct params *p, struct prompt *out)
+{
+    for (size_t i = 0; i < json_length(p->prompt); i++) {
+        int64_t id = json_integer(json_at(p->prompt, i)); /* params_parse has checked the type */
+        if (id < 0 || id >= l->vocab)
+            return err_set(&out->error, EINVAL,
+                           "prompt[%zu]: found token %lld, expected one below %u", i,
+                           (long long)id, l->vocab);
+        token_ids_add(&out->ids, (uint32_t)id);
+    }
+    return 0;
+}
+
+void prompt_make(const struct language *l, struct params *p, struct prompt *out)
+{
+    int rc;
+
+    if (p->messages != NULL)
+        rc = make_from_messages(l, p, out);
+    else if (json_type_of(p->prompt) == JSON_STRING)
+        rc = make_from_text(l, p, out);
+    else
+        rc = make_from_ids(l, p, out);
+    if (rc != 0)
+        out->code = FAIL_INVALID_REQUEST;
+}
