@@ -105,19 +105,56 @@ static void sink(struct kern_candidate *heap, int32_t count, int32_t at)
     heap[at] = moved;
 }
 
+/* Of e^{(x - max) / temperature}, as an exponent.  What lies below is left out: 2^24 such tokens
+ * together would be drawn once in 10^10 tokens. */
+#define EXPONENT_MIN (-40.0)
+
 /* Candidates above min_p of the largest, with their weights e^{(x - max) / temperature}. */
 static int32_t collect(const struct kern_sampler *s, const float *logits, int32_t vocab,
                        float largest, float min_p, struct kern_candidate *work)
 {
     double temperature = (double)s->temperature;
+    double least = EXPONENT_MIN * temperature + (double)largest;
+    float bound = (float)least - fabsf((float)least) * 1e-6f; /* below: no double is needed */
     int32_t count = 0;
 
     for (int32_t i = 0; i < vocab; i++) {
+        if (!(logits[i] > bound))
+            continue;
         double x = ((double)logits[i] - (double)largest) / temperature;
-        double weight = x > -745 ? exp(x) : 0;
+        double weight = x > EXPONENT_MIN ? exp(x) : 0;
 
         if (weight > 0 && weight >= (double)min_p)
             work[count++] = (struct kern_candidate){.weight = weight, .token = i};
+    }
+    return count;
+}
+
+#define FEW 64
+
+/* The n <= FEW largest logits, the heaviest last, as keep_heaviest leaves them: one comparison for
+ * each other logit. */
+static int32_t collect_few(const struct kern_sampler *s, const float *logits, int32_t vocab,
+                           float largest, struct kern_candidate *work)
+{
+    int32_t tokens[FEW], n = 0;
+    float least = -INFINITY;
+
+    for (int32_t i = 0; i < vocab; i++) {
+        if (!(logits[i] > least))
+            continue;
+        int32_t at = n < s->top_k ? n++ : n - 1;
+        for (; at > 0 && logits[i] > logits[tokens[at - 1]]; at--)
+            tokens[at] = tokens[at - 1];
+        tokens[at] = i;
+        if (n == s->top_k)
+            least = logits[tokens[n - 1]];
+    }
+    int32_t count = 0;
+    for (int32_t k = n; k-- > 0;) {
+        double x = ((double)logits[tokens[k]] - (double)largest) / (double)s->temperature;
+        if (x > EXPONENT_MIN)
+            work[count++] = (struct kern_candidate){.weight = exp(x), .token = tokens[k]};
     }
     return count;
 }
@@ -129,6 +166,19 @@ static double sum_weights(const struct kern_candidate *c, int32_t count)
     for (int32_t i = 0; i < count; i++)
         sum += c[i].weight;
     return sum;
+}
+
+/* Of sorted candidates [start, count), the heaviest last: where those start whose weights before
+ * the last stay below top_p of their sum. */
+static int32_t keep_top_p(const struct kern_sampler *s, const struct kern_candidate *work,
+                          int32_t start, int32_t count, double total)
+{
+    double limit = (double)s->top_p * total;
+    int32_t first = count - 1;
+
+    for (double sum = work[first].weight; first > start && sum < limit; sum += work[first].weight)
+        first--;
+    return first;
 }
 
 /* The heaviest `top_k` whose weights before the last stay below top_p of their sum, moved, heaviest
@@ -154,12 +204,7 @@ static int32_t keep_heaviest(const struct kern_sampler *s, struct kern_candidate
     }
     if (want == count || s->top_p == 1)
         return start;
-    /* top-p counts within the top k: only now is their sum known. */
-    double limit = (double)s->top_p * reached;
-    int32_t last = count - 1;
-    for (double sum = work[last].weight; last > start && sum < limit; sum += work[last].weight)
-        last--;
-    return last;
+    return keep_top_p(s, work, start, count, reached); /* only now is the sum of the top k known */
 }
 
 static int32_t draw(const struct kern_candidate *c, int32_t first, int32_t end, double uniform)
@@ -172,6 +217,15 @@ static int32_t draw(const struct kern_candidate *c, int32_t first, int32_t end, 
             return c[i].token;
     }
     return c[first].token;
+}
+
+/* One of the sorted candidates [first, end) that min_p lets through. */
+static int32_t draw_above(const struct kern_sampler *s, const struct kern_candidate *work,
+                          int32_t first, int32_t end)
+{
+    while (first < end - 1 && work[first].weight < (double)s->min_p)
+        first++;
+    return draw(work, first, end, kern_uniform(s->seed, s->position));
 }
 
 int kern_sample(const struct kern_sampler *s, float *logits, int32_t vocab,
@@ -190,17 +244,23 @@ int kern_sample(const struct kern_sampler *s, float *logits, int32_t vocab,
     if (s->temperature == 0 || logits[best] == INFINITY)
         return 0;
 
+    int32_t first = 0, end;
+    if (s->top_k > 0 && s->top_k <= FEW) {
+        end = collect_few(s, logits, vocab, logits[best], work);
+        if (s->top_p < 1)
+            first = keep_top_p(s, work, 0, end, sum_weights(work, end));
+        *token = draw_above(s, work, first, end);
+        return 0;
+    }
     /* min-p compares with the largest weight, which top-k and top-p always keep, and is 1 here: it
      * can go last as it must and still be taken first when nothing else filters. */
     int is_filtered = s->top_k > 0 || s->top_p < 1;
-    int32_t end = collect(s, logits, vocab, logits[best], is_filtered ? 0 : s->min_p, work);
-    int32_t first = 0;
-    if (is_filtered) {
-        first = keep_heaviest(s, work, end);
-        while (first < end - 1 && work[first].weight < (double)s->min_p)
-            first++;
+    end = collect(s, logits, vocab, logits[best], is_filtered ? 0 : s->min_p, work);
+    if (!is_filtered) {
+        *token = draw(work, 0, end, kern_uniform(s->seed, s->position));
+        return 0;
     }
-    *token = draw(work, first, end, kern_uniform(s->seed, s->position));
+    *token = draw_above(s, work, keep_heaviest(s, work, end), end);
     return 0;
 }
 

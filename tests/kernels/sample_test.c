@@ -2,6 +2,7 @@
  * frequencies of draws. */
 #include <errno.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "kernels/sample.h"
@@ -221,6 +222,73 @@ static void nothing_to_choose_is_said(void **unused)
     assert_int_equal(kern_sample(&off, NULL, VOCAB, work, &token), -EINVAL);
 }
 
+static const float *order_by; /* of by_weight */
+
+static int by_weight(const void *a, const void *b)
+{
+    int32_t i = *(const int32_t *)a, k = *(const int32_t *)b;
+
+    if (order_by[i] != order_by[k])
+        return order_by[i] > order_by[k] ? -1 : 1;
+    return i < k ? -1 : 1;
+}
+
+/* The definition, word for word: sort all, keep k, keep p of these, keep those above min_p, draw. */
+static int32_t draw_by_definition(const struct kern_sampler *s, const float *logits, int32_t vocab)
+{
+    int32_t order[VOCAB], n = s->top_k > 0 && s->top_k < vocab ? s->top_k : vocab;
+    double weight[VOCAB], total = 0, reached = 0;
+    int32_t kept = 0;
+
+    for (int32_t i = 0; i < vocab; i++)
+        order[i] = i;
+    order_by = logits;
+    qsort(order, (size_t)vocab, sizeof *order, by_weight);
+    for (int32_t i = 0; i < n; i++) {
+        weight[i] = exp(((double)logits[order[i]] - (double)logits[order[0]]) /
+                        (double)s->temperature);
+        total += weight[i];
+    }
+    while (kept < n && (kept == 0 || reached < (double)s->top_p * total || s->top_p == 1))
+        reached += weight[kept++];
+    while (kept > 1 && weight[kept - 1] < (double)s->min_p)
+        kept--;
+    total = 0;
+    for (int32_t i = 0; i < kept; i++)
+        total += weight[i];
+    double left = kern_uniform(s->seed, s->position) * total;
+    for (int32_t i = 0; i < kept; i++)
+        if ((left -= weight[i]) < 0)
+            return order[i];
+    return order[kept - 1];
+}
+
+static void all_ways_are_the_definition(void **unused)
+{
+    static const int32_t top_k[] = {0, 1, 2, 5, 40, 63, 64, 65, 99};
+    static const float top_p[] = {1, 0.95f, 0.5f}, min_p[] = {0, 0.05f};
+    struct kern_candidate work[VOCAB];
+    float logits[VOCAB], copy[VOCAB];
+    int32_t token;
+
+    (void)unused;
+    for (uint64_t n = 0; n < 20000; n++) {
+        struct kern_sampler s = off;
+        s.top_k = top_k[n % 9];
+        s.top_p = top_p[n / 9 % 3];
+        s.min_p = min_p[n / 27 % 2];
+        s.temperature = n % 2 == 0 ? 1 : 0.3f;
+        s.position = n;
+        for (int i = 0; i < VOCAB; i++) /* with equal ones among them */
+            logits[i] = floorf((float)kern_uniform(n, (uint64_t)i) * 60) / 10;
+        memcpy(copy, logits, sizeof copy);
+        if (s.top_k == 0 && s.top_p == 1)
+            continue; /* drawn in the order of the tokens: nothing needs sorting */
+        assert_int_equal(kern_sample(&s, copy, VOCAB, work, &token), 0);
+        assert_int_equal(token, draw_by_definition(&s, logits, VOCAB));
+    }
+}
+
 static void top_logprobs_are_sorted(void **unused)
 {
     static const float logits[] = {1, 5, 3, 5, -2, 4};
@@ -246,6 +314,7 @@ int main(void)
         cmocka_unit_test(filters_keep_what_they_say),
         cmocka_unit_test(penalties_bias_and_mask_move_logits),
         cmocka_unit_test(nothing_to_choose_is_said),
+        cmocka_unit_test(all_ways_are_the_definition),
         cmocka_unit_test(top_logprobs_are_sorted),
     };
 
