@@ -28,7 +28,7 @@ struct kern_thread {
 
 typedef int kern_job(struct kern_thread *th, void *arg);
 
-/* threads - 1 threads are created, all signals blocked in them; cpus, when not NULL, has the CPU
+/* threads - 1 threads are created, the signals of others blocked in them; cpus, when not NULL, has the CPU
  * each rank is pinned to, from rank 1 on: where the caller runs is its own business. */
 int kern_pool_open(struct kern_pool **out, int threads, const int *cpus);
 
