@@ -222,6 +222,19 @@ static void pack_row(const struct kern_pack *p, int64_t row)
     }
 }
 
+void kern_to_floats(enum kern_source source, const void *from, int64_t n, float *to)
+{
+    uint32_t some[UNITS];
+
+    for (int64_t first = 0; first < n; first += UNITS) {
+        int64_t count = n - first < UNITS ? n - first : UNITS;
+
+        load_floats(source, (const char *)from + first * (int64_t)source_bytes(source), count,
+                    some);
+        memcpy(to + first, some, (size_t)count * sizeof *some);
+    }
+}
+
 int kern_pack(const struct kern_pack *p)
 {
     if (p == NULL || p->from == NULL || p->dest == NULL)

@@ -382,6 +382,10 @@ static void what_does_not_fit_is_found(void **unused)
         for (size_t i = 0; i < N; i++)
             memcpy(data + 1 + i * element, &cases[c].fits, element);
         assert_int_equal(kern_find_unfit(cases[c].source, cases[c].layout, data + 1, N), -1);
+        float all[N];
+        kern_to_floats(cases[c].source, data + 1, N, all);
+        for (int i = 0; i < N; i++)
+            assert_true(all[i] == element_at(cases[c].source, data + 1, i));
         for (size_t i = N; i-- > 0;) {
             memcpy(data + 1 + i * element, &cases[c].unfit, element);
             assert_int_equal(kern_find_unfit(cases[c].source, cases[c].layout, data + 1, N), i);
