@@ -34,10 +34,4 @@ static inline size_t kern_type_bytes(enum kern_type type)
     return type == KERN_BF16 ? 2 : 4;
 }
 
-/* What a layout multiplies. */
-static inline enum kern_type kern_operand(enum kern_layout layout)
-{
-    return layout == KERN_LAYOUT_B16 ? KERN_BF16 : KERN_F32;
-}
-
 #endif

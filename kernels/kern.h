@@ -58,6 +58,12 @@ struct kern_matrix {
     const void *data;   /* borrowed, aligned to KERN_ALIGN */
 };
 
+/* The type of x. */
+static inline enum kern_type kern_operand(enum kern_layout layout)
+{
+    return layout == KERN_LAYOUT_B16 ? KERN_BF16 : KERN_F32;
+}
+
 /* Rows of activations; ld counts elements and may exceed the width. */
 struct kern_in {
     enum kern_type type;

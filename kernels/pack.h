@@ -23,6 +23,14 @@ struct kern_pack {
 
 int kern_pack(const struct kern_pack *p);
 
+/* n elements as floats, from any byte: vectors, which need no layout. */
+void kern_to_floats(enum kern_source source, const void *from, int64_t n, float *to);
+
+/* The first of n elements that the layout does not hold as a finite number: NaN, an infinity, a
+ * float that rounds to one. -1: none. */
+int64_t kern_find_unfit(enum kern_source source, enum kern_layout layout, const void *from,
+                        int64_t n);
+
 /* One row of a packed matrix as floats: tests, tables, tools. */
 int kern_unpack_row(const struct kern_matrix *m, int64_t row, float *out);
 

@@ -280,6 +280,11 @@ int kern_pool_open(struct kern_pool **out, int threads, const int *cpus)
     return 0;
 }
 
+int kern_pool_size(const struct kern_pool *pool)
+{
+    return pool->size;
+}
+
 void kern_pool_close(struct kern_pool **pool)
 {
     if (*pool == NULL)

@@ -35,6 +35,8 @@ int kern_pool_open(struct kern_pool **out, int threads, const int *cpus);
 /* One caller at a time.  The job's first nonzero result by rank, else 0. */
 int kern_pool_run(struct kern_pool *pool, kern_job *job, void *arg);
 
+int kern_pool_size(const struct kern_pool *pool); /* threads, the caller among them */
+
 void kern_pool_close(struct kern_pool **pool);
 
 void kern_barrier(struct kern_thread *th);

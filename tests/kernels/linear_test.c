@@ -242,6 +242,19 @@ static void experts_equal_reference(void **unused)
     }
 }
 
+static float element_at(enum kern_source source, const char *from, int i)
+{
+    uint16_t h;
+    float x;
+
+    if (source == KERN_SOURCE_F32) {
+        memcpy(&x, from + 4 * i, sizeof x);
+        return x;
+    }
+    memcpy(&h, from + 2 * i, sizeof h);
+    return source == KERN_SOURCE_F16 ? kern_f16_to_f32(h) : kern_bf16_to_f32(h);
+}
+
 static void packing_keeps_every_value(void **unused)
 {
     enum { ROWS = 37, COLS = 21 };
@@ -292,6 +305,111 @@ static void packing_keeps_every_value(void **unused)
     release_all();
 }
 
+/* Any rows at any time, of every type into every layout: the same as all at once, and each element
+ * as the conversions say. */
+static void packing_by_pieces_is_packing_at_once(void **unused)
+{
+    enum { ROWS = 53, COLS_MAX = 270 };
+    static const int cuts[] = {0, 5, 16, 32, 37, 48, ROWS}, cols[] = {1, 2, 9, 256, 270};
+    static uint32_t source[ROWS * COLS_MAX + 1];
+
+    (void)unused;
+    for (int i = 0; i < ROWS * COLS_MAX; i++)
+        source[i] = (uint32_t)i * 2654435761u & 0xbbbbbbbb; /* finite in every type, at any byte */
+    for (int s = KERN_SOURCE_F32; s <= KERN_SOURCE_BF16; s++)
+        for (int l = KERN_LAYOUT_F32; l <= KERN_LAYOUT_B16; l++)
+            for (size_t c = 0; c < sizeof cols / sizeof cols[0]; c++) {
+                size_t element = s == KERN_SOURCE_F32 ? 4 : 2;
+                size_t bytes = kern_matrix_bytes((enum kern_layout)l, ROWS, cols[c]);
+                const char *from = (const char *)source + 1; /* as a file may have it */
+                struct kern_pack p = {
+                    (enum kern_layout)l, (enum kern_source)s, from, cols[c], 0, ROWS, ROWS, cols[c],
+                    take_bytes(bytes)};
+                struct kern_matrix m = {p.layout, ROWS, cols[c], take_bytes(bytes)};
+                float row[COLS_MAX];
+
+                memset(p.dest, 0xff, bytes);
+                assert_int_equal(kern_pack(&p), 0);
+                for (int r = 0; r < ROWS; r++) {
+                    assert_int_equal(
+                        kern_unpack_row(&(struct kern_matrix){p.layout, ROWS, cols[c], p.dest}, r,
+                                        row),
+                        0);
+                    for (int k = 0; k < cols[c]; k++) {
+                        float expected = element_at(p.source, from, r * cols[c] + k);
+
+                        if (l == KERN_LAYOUT_B16)
+                            expected = kern_bf16_to_f32(kern_f32_to_bf16(expected));
+                        check_same("an element", &row[k], &expected, sizeof expected);
+                    }
+                }
+                for (int i = sizeof cuts / sizeof cuts[0] - 2; i >= 0; i--) {
+                    struct kern_pack piece = p;
+
+                    piece.first = cuts[i];
+                    piece.rows = cuts[i + 1] - cuts[i];
+                    piece.from = from + (size_t)(cuts[i] * cols[c]) * element;
+                    piece.dest = (void *)(uintptr_t)m.data;
+                    assert_int_equal(kern_pack(&piece), 0);
+                }
+                check_same("by pieces", m.data, p.dest, bytes);
+                release_all();
+            }
+}
+
+static void what_does_not_fit_is_found(void **unused)
+{
+    enum { N = 1000 };
+    static const struct {
+        enum kern_source source;
+        enum kern_layout layout;
+        uint32_t fits, unfit;
+    } cases[] = {
+        {KERN_SOURCE_F32, KERN_LAYOUT_F32, 0xff7fffff, 0x7f800000},
+        {KERN_SOURCE_F32, KERN_LAYOUT_F32, 0x00000001, 0xffc00000},
+        {KERN_SOURCE_F32, KERN_LAYOUT_B16, 0xff7f7fff, 0x7f7f8000},
+        {KERN_SOURCE_F16, KERN_LAYOUT_F32, 0xfbff, 0x7c00},
+        {KERN_SOURCE_F16, KERN_LAYOUT_B16, 0x7bff, 0xfe00},
+        {KERN_SOURCE_BF16, KERN_LAYOUT_B16, 0xff7f, 0xff80},
+        {KERN_SOURCE_BF16, KERN_LAYOUT_F32, 0x7f7f, 0x7fc0},
+    };
+
+    (void)unused;
+    for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
+        size_t element = cases[c].source == KERN_SOURCE_F32 ? 4 : 2;
+        char data[4 * N + 1];
+
+        for (size_t i = 0; i < N; i++)
+            memcpy(data + 1 + i * element, &cases[c].fits, element);
+        assert_int_equal(kern_find_unfit(cases[c].source, cases[c].layout, data + 1, N), -1);
+        float all[N];
+        kern_to_floats(cases[c].source, data + 1, N, all);
+        for (int i = 0; i < N; i++)
+            assert_true(all[i] == element_at(cases[c].source, data + 1, i));
+        for (size_t i = N; i-- > 0;) {
+            memcpy(data + 1 + i * element, &cases[c].unfit, element);
+            assert_int_equal(kern_find_unfit(cases[c].source, cases[c].layout, data + 1, N), i);
+        }
+    }
+}
+
+static void every_half_is_the_float_it_was(void **unused)
+{
+    (void)unused;
+    for (uint32_t h = 0; h < 0x10000; h++) {
+        int exponent = (int)(h >> 10 & 31), mantissa = (int)(h & 0x3ff);
+        float x = kern_f16_to_f32((uint16_t)h), magnitude = fabsf(x);
+
+        assert_int_equal(signbit(x) != 0, h >> 15);
+        if (exponent == 31)
+            assert_true(mantissa == 0 ? isinf(x) : isnan(x));
+        else if (exponent == 0)
+            assert_true(magnitude == ldexpf((float)mantissa, -24));
+        else
+            assert_true(magnitude == ldexpf((float)(1024 + mantissa), exponent - 25));
+    }
+}
+
 static void conversions_round_to_nearest_even(void **unused)
 {
     (void)unused;
@@ -325,6 +443,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(packing_keeps_every_value),
+        cmocka_unit_test(packing_by_pieces_is_packing_at_once),
+        cmocka_unit_test(what_does_not_fit_is_found),
+        cmocka_unit_test(every_half_is_the_float_it_was),
         cmocka_unit_test(conversions_round_to_nearest_even),
         cmocka_unit_test(linear_equals_reference),
         cmocka_unit_test(a_row_alone_has_the_same_bits),

@@ -3,3 +3,6 @@ foreach(topic IN ITEMS root safetensors reader model_config weights_plan)
     target_compile_definitions(${topic}_test PRIVATE
         CONFIG_FIXTURES="${PROJECT_SOURCE_DIR}/tests/golden/configs")
 endforeach()
+cortex_test(forward_test SRC forward_test.c LIBS cortex_model LABELS "unit;golden")
+target_compile_definitions(forward_test PRIVATE
+    CHECKPOINTS="${PROJECT_SOURCE_DIR}/tests/golden/checkpoints")

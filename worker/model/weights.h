@@ -51,7 +51,8 @@ struct weights {
 
 struct weights_layout; /* opaque: the list of parts */
 
-/* 0, or -EINVAL, -EOVERFLOW with the sentence. The plan and its table must outlive it. */
+/* 0, or -EINVAL, -EOVERFLOW with the sentence. The config, the plan and its table must outlive it.
+ */
 int weights_layout_new(struct weights_layout **out, const struct model_config *c,
                        const struct weights_plan *p, enum weights_mode mode, struct err *e);
 void weights_layout_free(struct weights_layout **l);
@@ -69,8 +70,9 @@ struct weights_fill {
     reader_progress *progress; /* may be NULL */
     void *to;                  /* of progress */
 };
-/* Read everything and pack it. A value that is not a finite number is refused: -EINVAL with file
- * and tensor; else what reader_run gives. */
+/* Read everything and pack it, with a few MB of buffers beside the reader's. A value that is not a
+ * finite number, or not one any more in bf16, is refused: -EINVAL with tensor, file and element;
+ * else what reader_run gives. */
 int weights_fill(const struct weights_fill *f, struct reader_stats *stats, struct err *e);
 
 /* Pointers into a filled block, which must outlive w. */
