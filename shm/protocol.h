@@ -146,6 +146,8 @@ struct fail_head {
 enum prompt_kind { PROMPT_KINDS(X) PROMPT_KINDS_N };
 #undef X
 
+const char *prompt_kind_name(uint32_t kind); /* "?" when out of range */
+
 /* The canonical request (JSON, written by the router, validated again by the worker):
  *   {"kind":…, "messages":[…], "tools":[…]   chat, template, tokenize
  *    "prompt":"…" or [ids]                   completion, tokenize, detokenize (ids)

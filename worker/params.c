@@ -215,12 +215,6 @@ static const struct field *find_field(const char *name)
     return NULL;
 }
 
-static const char *const kind_names[] = {
-#define X(constant, text) text,
-    PROMPT_KINDS(X)
-#undef X
-};
-
 static int parse_kind(struct params *p, struct err *e)
 {
     const struct json_object *kind = json_get(p->root, "kind");
@@ -228,8 +222,8 @@ static int parse_kind(struct params *p, struct err *e)
     if (expect_type(kind, JSON_STRING, "kind", e) != 0)
         return -e->code;
     const char *name = json_string(kind, NULL);
-    for (int i = 0; i < PROMPT_KINDS_N; i++)
-        if (strcmp(name, kind_names[i]) == 0) {
+    for (uint32_t i = 0; i < PROMPT_KINDS_N; i++)
+        if (strcmp(name, prompt_kind_name(i)) == 0) {
             p->kind = (enum prompt_kind)i;
             return 0;
         }
@@ -246,7 +240,7 @@ static int parse_members(struct params *p, struct err *e)
             return err_set(e, ENOTSUP, "%.64s: this worker does not have it", it.key);
         if ((f->kinds & 1u << p->kind) == 0)
             return err_set(e, EINVAL, "%s: not of a request of kind %s", f->name,
-                           kind_names[p->kind]);
+                           prompt_kind_name(p->kind));
         if (f->parse(p, f, it.value, e) != 0)
             return -e->code;
     }

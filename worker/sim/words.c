@@ -87,7 +87,7 @@ static float logprob_at(uint64_t place, uint32_t rank)
 {
     if (rank >= SIM_RANKS)
         return -INFINITY;
-    return -(float)((place >> 8 & 63) + 128 * rank) / 256;
+    return -(float)((place >> 8 & 15) + 32 * rank) / 64; /* short in decimals, too */
 }
 
 float sim_logprob(uint32_t token, uint32_t index)
