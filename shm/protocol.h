@@ -56,7 +56,7 @@ struct credit_body {
 };
 
 struct accept_body {
-    uint32_t prompt_tokens;
+    uint32_t prompt_tokens; /* 0 for the kinds that make no new tokens */
     uint32_t cached_tokens;
 };
 
@@ -75,8 +75,11 @@ struct token_head {
 #define TOKEN_FLAGS  1u
 _Static_assert(sizeof(struct token_head) == 16, "ABI: bump RING_VERSION");
 
-/* What could have stood in a token's place: first the token itself, then the likeliest ones in
- * descending order. After the head len bytes, which need not be whole UTF-8 sequences. */
+/* What could have stood in a token's place: first the token itself, then as many of the likeliest
+ * ones as the request asks for, in descending order, itself again where it is among them. A request
+ * that asks for log-probabilities gets at least the token itself with each. After the head len bytes,
+ * which need not be whole UTF-8 sequences. Impossible tokens have -infinity; NaN has only the first
+ * echoed token. */
 struct top_head {
     uint32_t token;
     float logprob;
@@ -85,6 +88,7 @@ struct top_head {
 };
 #define TOPS_MAX     21
 #define TOP_TEXT_MAX 256
+_Static_assert(sizeof(struct top_head) == 12, "ABI: bump RING_VERSION");
 
 /* A piece of text: this head, then len bytes of whole UTF-8 sequences. */
 struct part_head {
@@ -121,6 +125,8 @@ struct fail_head {
 };
 #define FAIL_TEXT_MAX 480
 
+/* Tokens of one answer, echoed ones included: what a SUBMIT can carry as n_resume. */
+#define ANSWER_TOKENS_MAX (16u << 20)
 #define TOKEN_TEXT_MAX 4096       /* bytes of all parts of one TOKEN or DONE */
 #define SUBMIT_MAX (256u << 20)   /* longest SUBMIT record */
 #define W2R_RECORD_MAX (16u << 10) /* longest record a worker sends */
@@ -131,14 +137,16 @@ struct fail_head {
 #define PROMPT_KINDS(X)                                                                            \
     X(PROMPT_CHAT, "chat")             /* messages through the template, then an answer */         \
     X(PROMPT_COMPLETION, "completion") /* prompt (text or ids) as it is, then its continuation */  \
-    X(PROMPT_TOKENIZE, "tokenize")     /* the ids of prompt or messages: one TOKEN each, its text  \
-                                          as the one part when "pieces" asks for it */             \
+    X(PROMPT_TOKENIZE, "tokenize")     /* the ids of prompt or messages: one TOKEN each, no part,  \
+                                          its bytes as the one top when "pieces" asks for it */    \
     X(PROMPT_DETOKENIZE, "detokenize") /* the text of the ids: parts, the TOKENs' ids are 0 */     \
     X(PROMPT_TEMPLATE, "template")     /* the rendered text of messages, likewise */
 
 #define X(constant, text) constant,
 enum prompt_kind { PROMPT_KINDS(X) PROMPT_KINDS_N };
 #undef X
+
+const char *prompt_kind_name(uint32_t kind); /* "?" when out of range */
 
 /* The canonical request (JSON, written by the router, validated again by the worker):
  *   {"kind":…, "messages":[…], "tools":[…]   chat, template, tokenize

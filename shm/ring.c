@@ -30,6 +30,14 @@ const char *ring_type_name(uint32_t type)
     return type < RING_TYPES_N ? names[type] : "?";
 }
 
+const char *prompt_kind_name(uint32_t kind)
+{
+#define X(constant, text) text,
+    static const char *const names[] = { PROMPT_KINDS(X) };
+#undef X
+    return kind < PROMPT_KINDS_N ? names[kind] : "?";
+}
+
 int ring_type_direction(uint32_t type)
 {
 #define X(constant, text, direction) direction,

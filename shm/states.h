@@ -53,7 +53,11 @@
     X(REQUEST_CANCELLING, "cancelling") /* client gone, waits for the worker's last word */        \
     X(REQUEST_FAILED, "failed")         /* ended by an error */
 
-#define DIALECTS(X) X(DIALECT_NONE, "none") X(DIALECT_CHAT, "chat") X(DIALECT_COMPLETION, "completion")
+/* What a client asked for, and in whose words it is answered. */
+#define DIALECTS(X)                                                                                \
+    X(DIALECT_NONE, "none") X(DIALECT_CHAT, "chat") X(DIALECT_COMPLETION, "completion")            \
+    X(DIALECT_TOKENIZE, "tokenize") X(DIALECT_DETOKENIZE, "detokenize")                            \
+    X(DIALECT_TEMPLATE, "template")
 
 /* Why a generation ended. */
 #define FINISH_REASONS(X)                                                                          \

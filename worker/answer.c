@@ -9,9 +9,16 @@ static const struct stop_list no_stops;
 
 void answer_init(struct answer *a, const struct stop_list *stops, uint32_t n_max)
 {
-    *a = (struct answer){.n_max = n_max, .channel = CHANNEL_CONTENT};
+    *a = (struct answer){.stops = stops, .n_max = n_max, .channel = CHANNEL_CONTENT};
     stop_init(&a->content, stops);
     stop_init(&a->reasoning, &no_stops);
+}
+
+void answer_echo(struct answer *a, uint32_t n_echo)
+{
+    CHECK(a->n_tokens == 0);
+    a->n_echo = n_echo;
+    a->content.list = n_echo > 0 ? &no_stops : a->stops;
 }
 
 void answer_free(struct answer *a)
@@ -58,11 +65,18 @@ static void flush_channel(struct answer *a)
     close_part(a, at);
 }
 
+static bool is_full(const struct answer *a)
+{
+    return a->n_tokens >= a->n_echo && a->n_tokens - a->n_echo >= a->n_max;
+}
+
 void answer_add(struct answer *a, const struct token *token)
 {
-    CHECK(!a->is_stopped && a->n_tokens < a->n_max);
+    CHECK(!a->is_stopped && !is_full(a));
     CHECK(token->len <= TOKEN_TEXT_MAX);
-    a->n_tokens++;
+    CHECK(token->is_prompt == (a->n_tokens < a->n_echo));
+    if (a->n_tokens++ == a->n_echo) /* nothing is held back then but half a character */
+        a->content.list = a->stops;
     if (token->channel != a->channel) {
         flush_channel(a);
         a->channel = token->channel;
@@ -124,5 +138,5 @@ uint8_t answer_take(struct answer *a, struct buf *out)
 bool answer_is_over(const struct answer *a, enum finish_reason *reason)
 {
     *reason = a->is_stopped ? FINISH_STOP : FINISH_LENGTH;
-    return a->is_stopped || a->n_tokens >= a->n_max;
+    return a->is_stopped || is_full(a);
 }

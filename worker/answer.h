@@ -3,6 +3,9 @@
  * A pure function of the tokens so far: a fresh state that is given the first k tokens again is the
  * state after k tokens, which is how a request goes on in another worker. Stop strings apply to the
  * content channel; where the channel changes, what was held back is shown first.
+ *
+ * Echoed tokens of the prompt come before all others: they have a place and text like any other, but
+ * no stop string applies to them and they do not count against n_max.
  */
 #ifndef WORKER_ANSWER_H
 #define WORKER_ANSWER_H
@@ -13,15 +16,18 @@
 #define ANSWER_UNLIMITED UINT32_MAX
 
 struct answer {
+    const struct stop_list *stops;  /* borrowed */
     struct stop content, reasoning; /* reasoning has no stop strings */
     struct buf ready;               /* owned: encoded parts not taken yet */
-    uint32_t n_tokens;
-    uint32_t n_max; /* ends with FINISH_LENGTH there */
+    uint32_t n_tokens;              /* echoed ones included */
+    uint32_t n_echo;                /* the first tokens: of the prompt */
+    uint32_t n_max;                 /* generated ones; ends with FINISH_LENGTH there */
     enum channel channel;
     bool is_stopped; /* a stop string is complete */
 };
 
-/* What could have stood in a token's place. */
+/* What could have stood in a token's place; of the list of a token the first is the token itself,
+ * then come the likeliest ones, itself again where it is among them. */
 struct token_top {
     uint32_t id;
     float logprob;
@@ -36,12 +42,14 @@ struct token {
     bool is_prompt; /* echoed, not generated: no stop string, not counted against n_max */
     uint8_t n_tops; /* at most TOPS_MAX; 0 unless asked for */
     enum channel channel;
-    const struct token_top *tops; /* borrowed; the first is the token itself */
-    const char *text; /* borrowed */
-    size_t len;       /* at most TOKEN_TEXT_MAX */
+    const struct token_top *tops; /* borrowed */
+    const char *text;             /* borrowed */
+    size_t len;                   /* at most TOKEN_TEXT_MAX */
 };
 
 void answer_init(struct answer *a, const struct stop_list *stops, uint32_t n_max);
+/* Before the first token: the prompt's n_echo tokens come first. */
+void answer_echo(struct answer *a, uint32_t n_echo);
 void answer_free(struct answer *a);
 
 /* The next token came. */

@@ -3,7 +3,7 @@
 #include "worker/answer.h"
 
 #include <errno.h>
-#include <inttypes.h>
+#include <stddef.h>
 #include <string.h>
 
 static int expect_type(const struct json_object *o, enum json_type type, const char *name,
@@ -39,62 +39,104 @@ static int check_content(const struct json_object *content, size_t i, struct err
     return 0;
 }
 
-static int parse_messages(struct params *p, struct err *e)
+/* --- the members, a function each: the value is there and not null --- */
+
+struct field {
+    const char *name;
+    unsigned kinds; /* that may have it */
+    int (*parse)(struct params *p, const struct field *f, struct json_object *v, struct err *e);
+    size_t offset; /* of its bool in struct params, for parse_bool */
+};
+
+static int parse_messages(struct params *p, const struct field *f, struct json_object *v,
+                          struct err *e)
 {
-    p->messages = json_get(p->root, "messages");
-    if (expect_type(p->messages, JSON_ARRAY, "messages", e) != 0)
+    if (expect_type(v, JSON_ARRAY, f->name, e) != 0)
         return -e->code;
-    for (size_t i = 0; i < json_length(p->messages); i++) {
-        const struct json_object *m = json_at(p->messages, i);
+    for (size_t i = 0; i < json_length(v); i++) {
+        const struct json_object *m = json_at(v, i);
         if (json_type_of(m) != JSON_OBJECT)
             return err_set(e, EINVAL, "messages[%zu]: found %s, expected object", i,
                            json_type_name(json_type_of(m)));
         if (check_content(json_get(m, "content"), i, e) != 0)
             return -e->code;
     }
+    p->messages = v;
     return 0;
 }
 
-static int parse_prompt(struct params *p, struct err *e)
+static int parse_tools(struct params *p, const struct field *f, struct json_object *v,
+                       struct err *e)
 {
-    const struct json_object *kind = json_get(p->root, "kind");
-
-    if (expect_type(kind, JSON_STRING, "kind", e) != 0)
+    if (expect_type(v, JSON_ARRAY, f->name, e) != 0)
         return -e->code;
-    const char *name = json_string(kind, NULL);
-    if (strcmp(name, "chat") == 0) {
-        p->kind = PROMPT_CHAT;
-        return parse_messages(p, e);
-    }
-    if (strcmp(name, "completion") == 0) {
-        p->kind = PROMPT_COMPLETION;
-        p->prompt = json_get(p->root, "prompt");
-        return expect_type(p->prompt, JSON_STRING, "prompt", e);
-    }
-    return err_set(e, EINVAL, "kind: found \"%.32s\", expected chat or completion", name);
+    for (size_t i = 0; i < json_length(v); i++)
+        if (json_type_of(json_at(v, i)) != JSON_OBJECT)
+            return err_set(e, EINVAL, "tools[%zu]: found %s, expected object", i,
+                           json_type_name(json_type_of(json_at(v, i))));
+    p->tools = v;
+    return 0;
 }
 
-static int parse_max_tokens(struct params *p, struct err *e)
+static int check_ids(const struct json_object *ids, struct err *e)
 {
-    const struct json_object *max = json_get(p->root, "max_tokens");
+    for (size_t i = 0; i < json_length(ids); i++) {
+        const struct json_object *id = json_at(ids, i);
+        if (json_type_of(id) != JSON_NUMBER || !json_is_integer(id) || json_integer(id) < 0 ||
+            json_integer(id) > INT32_MAX)
+            return err_set(e, EINVAL, "prompt[%zu]: expected a token id, 0 to %d", i, INT32_MAX);
+    }
+    return 0;
+}
 
-    p->max_tokens = ANSWER_UNLIMITED;
-    if (max == NULL)
-        return 0;
-    if (json_type_of(max) != JSON_NUMBER || !json_is_integer(max) || json_integer(max) < 0)
-        return err_set(e, EINVAL, "max_tokens: expected an integer of at least 0");
-    int64_t n = json_integer(max);
+static int parse_prompt(struct params *p, const struct field *f, struct json_object *v,
+                        struct err *e)
+{
+    enum json_type found = json_type_of(v);
+
+    (void)f;
+    if (found != JSON_ARRAY && found != JSON_STRING)
+        return err_set(e, EINVAL, "prompt: found %s, expected a string or an array of ids",
+                       json_type_name(found));
+    if (found == JSON_ARRAY && check_ids(v, e) != 0)
+        return -e->code;
+    p->prompt = v;
+    return 0;
+}
+
+static int parse_max_tokens(struct params *p, const struct field *f, struct json_object *v,
+                            struct err *e)
+{
+    if (json_type_of(v) != JSON_NUMBER || !json_is_integer(v) || json_integer(v) < 0)
+        return err_set(e, EINVAL, "%s: expected an integer of at least 0", f->name);
+    int64_t n = json_integer(v);
     p->max_tokens = n < (int64_t)ANSWER_UNLIMITED ? (uint32_t)n : ANSWER_UNLIMITED;
     return 0;
 }
 
-static int parse_stops(struct params *p, struct err *e)
+static int parse_logprobs(struct params *p, const struct field *f, struct json_object *v,
+                          struct err *e)
 {
-    const struct json_object *stops = json_get(p->root, "stop");
+    if (json_type_of(v) != JSON_NUMBER || !json_is_integer(v) || json_integer(v) < 0 ||
+        json_integer(v) >= TOPS_MAX)
+        return err_set(e, EINVAL, "%s: expected an integer, 0 to %d", f->name, TOPS_MAX - 1);
+    p->logprobs = (int32_t)json_integer(v);
+    return 0;
+}
 
-    if (stops == NULL)
-        return 0;
-    if (expect_type(stops, JSON_ARRAY, "stop", e) != 0)
+static int parse_bool(struct params *p, const struct field *f, struct json_object *v,
+                      struct err *e)
+{
+    if (expect_type(v, JSON_BOOL, f->name, e) != 0)
+        return -e->code;
+    *(bool *)((char *)p + f->offset) = json_bool(v);
+    return 0;
+}
+
+static int parse_stops(struct params *p, const struct field *f, struct json_object *stops,
+                       struct err *e)
+{
+    if (expect_type(stops, JSON_ARRAY, f->name, e) != 0)
         return -e->code;
     for (size_t i = 0; i < json_length(stops); i++) {
         const struct json_object *stop = json_at(stops, i);
@@ -123,14 +165,12 @@ static struct sampling_value *find_sampling(struct sampling *s, const char *key,
     return NULL;
 }
 
-static int parse_sampling(struct params *p, struct err *e)
+static int parse_sampling(struct params *p, const struct field *f, struct json_object *sampling,
+                          struct err *e)
 {
-    const struct json_object *sampling = json_get(p->root, "sampling");
     enum json_type wanted = JSON_NULL;
 
-    if (sampling == NULL)
-        return 0;
-    if (expect_type(sampling, JSON_OBJECT, "sampling", e) != 0)
+    if (expect_type(sampling, JSON_OBJECT, f->name, e) != 0)
         return -e->code;
     for (struct json_iterator it = json_members(sampling); json_next(&it);) {
         struct sampling_value *v = find_sampling(&p->sampling, it.key, &wanted);
@@ -145,17 +185,104 @@ static int parse_sampling(struct params *p, struct err *e)
     return 0;
 }
 
+#define KIND(name) (1u << PROMPT_##name)
+#define ANSWERS    (KIND(CHAT) | KIND(COMPLETION))
+#define MESSAGES   (KIND(CHAT) | KIND(TOKENIZE) | KIND(TEMPLATE))
+#define PROMPTS    (KIND(COMPLETION) | KIND(TOKENIZE) | KIND(DETOKENIZE))
+#define ALL        (ANSWERS | MESSAGES | PROMPTS)
+
+static const struct field fields[] = {
+    {"messages", MESSAGES, parse_messages, 0},
+    {"tools", MESSAGES, parse_tools, 0},
+    {"prompt", PROMPTS, parse_prompt, 0},
+    {"max_tokens", ANSWERS, parse_max_tokens, 0},
+    {"stop", ANSWERS, parse_stops, 0},
+    {"logprobs", ANSWERS, parse_logprobs, 0},
+    {"echo", KIND(COMPLETION), parse_bool, offsetof(struct params, has_echo)},
+    {"pieces", KIND(TOKENIZE), parse_bool, offsetof(struct params, has_pieces)},
+    {"add_special_tokens", KIND(COMPLETION) | KIND(TOKENIZE), parse_bool,
+     offsetof(struct params, add_special_tokens)},
+    {"add_generation_prompt", MESSAGES, parse_bool,
+     offsetof(struct params, add_generation_prompt)},
+    {"sampling", ALL, parse_sampling, 0},
+};
+
+static const struct field *find_field(const char *name)
+{
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
+        if (strcmp(fields[i].name, name) == 0)
+            return &fields[i];
+    return NULL;
+}
+
+static int parse_kind(struct params *p, struct err *e)
+{
+    const struct json_object *kind = json_get(p->root, "kind");
+
+    if (expect_type(kind, JSON_STRING, "kind", e) != 0)
+        return -e->code;
+    const char *name = json_string(kind, NULL);
+    for (uint32_t i = 0; i < PROMPT_KINDS_N; i++)
+        if (strcmp(name, prompt_kind_name(i)) == 0) {
+            p->kind = (enum prompt_kind)i;
+            return 0;
+        }
+    return err_set(e, EINVAL, "kind: \"%.32s\" is not known", name);
+}
+
+static int parse_members(struct params *p, struct err *e)
+{
+    for (struct json_iterator it = json_members(p->root); json_next(&it);) {
+        const struct field *f = find_field(it.key);
+        if (it.value == NULL || strcmp(it.key, "kind") == 0)
+            continue;
+        if (f == NULL)
+            return err_set(e, ENOTSUP, "%.64s: this worker does not have it", it.key);
+        if ((f->kinds & 1u << p->kind) == 0)
+            return err_set(e, EINVAL, "%s: not of a request of kind %s", f->name,
+                           prompt_kind_name(p->kind));
+        if (f->parse(p, f, it.value, e) != 0)
+            return -e->code;
+    }
+    return 0;
+}
+
+/* What the members must be to each other. */
+static int check_members(const struct params *p, struct err *e)
+{
+    enum json_type wanted = p->kind == PROMPT_DETOKENIZE ? JSON_ARRAY : JSON_STRING;
+    bool takes_both = p->kind == PROMPT_COMPLETION;
+
+    if (p->messages == NULL && p->prompt == NULL)
+        return err_set(e, EINVAL, "%s: missing",
+                       (1u << p->kind & PROMPTS) != 0 ? "prompt" : "messages");
+    if (p->messages != NULL && p->prompt != NULL)
+        return err_set(e, EINVAL, "prompt: there are messages, too");
+    if (p->tools != NULL && p->messages == NULL)
+        return err_set(e, EINVAL, "tools: without messages");
+    if (p->prompt != NULL && !takes_both && expect_type(p->prompt, wanted, "prompt", e) != 0)
+        return -e->code;
+    if (takes_both && json_type_of(p->prompt) == JSON_ARRAY && json_length(p->prompt) == 0)
+        return err_set(e, EINVAL, "prompt: no token in it");
+    if (p->max_tokens == 0 && !p->has_echo)
+        return err_set(e, EINVAL, "max_tokens: 0 without echo");
+    return 0;
+}
+
 int params_parse(struct params *p, struct json_object *root, struct err *e)
 {
     int rc;
 
-    *p = (struct params){.root = root};
+    *p = (struct params){.root = root,
+                         .max_tokens = ANSWER_UNLIMITED,
+                         .logprobs = -1,
+                         .add_special_tokens = true,
+                         .add_generation_prompt = true};
     if (json_type_of(root) != JSON_OBJECT)
         rc = err_set(e, EINVAL, "request: found %s, expected object",
                      json_type_name(json_type_of(root)));
-    else if ((rc = parse_prompt(p, e)) == 0 && (rc = parse_max_tokens(p, e)) == 0 &&
-             (rc = parse_stops(p, e)) == 0)
-        rc = parse_sampling(p, e);
+    else if ((rc = parse_kind(p, e)) == 0 && (rc = parse_members(p, e)) == 0)
+        rc = check_members(p, e);
     if (rc != 0)
         params_free(p);
     return rc;
@@ -178,14 +305,17 @@ static void visit_content(const struct json_object *content, params_text_fn *fn,
     }
 }
 
+void params_message_text(const struct json_object *message, params_text_fn *fn, void *ctx)
+{
+    visit_content(json_get(message, "content"), fn, ctx);
+}
+
 void params_each_text(const struct params *p, params_text_fn *fn, void *ctx)
 {
-    if (p->kind == PROMPT_COMPLETION) {
+    if (p->prompt != NULL && json_type_of(p->prompt) == JSON_STRING)
         visit_content(p->prompt, fn, ctx);
-        return;
-    }
     for (size_t i = 0; i < json_length(p->messages); i++)
-        visit_content(json_get(json_at(p->messages, i), "content"), fn, ctx);
+        params_message_text(json_at(p->messages, i), fn, ctx);
 }
 
 static void forget_tree(struct params *p)

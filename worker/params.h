@@ -51,9 +51,12 @@ struct params {
  * for a parameter that this worker does not have; then nothing is kept and the tree is freed. */
 int params_parse(struct params *p, struct json_object *root, struct err *e);
 
-/* Every text of the prompt, in order. */
+/* Every text that the request came with, in order: the contents of its messages, or its prompt. None
+ * of a prompt of ids. */
 typedef void params_text_fn(void *ctx, const char *text, size_t len);
 void params_each_text(const struct params *p, params_text_fn *fn, void *ctx);
+/* Those of one message: its content, or the text parts of it. */
+void params_message_text(const struct json_object *message, params_text_fn *fn, void *ctx);
 
 /* Move the tree, and all that borrows from it, to another struct, for whoever tokenises later. The
  * stop strings stay. */

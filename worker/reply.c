@@ -113,8 +113,24 @@ void reply_accept(struct reply *p, struct request *r, uint32_t prompt_tokens,
     send_record(p, r, RING_ACCEPT, &body, sizeof body);
 }
 
+/* The pieces of a tokenised text are bytes, each for itself: told as the token's own top, never as
+ * text that is joined. Of other tokens, the token as it is. */
+static const struct token *as_piece(const struct request *r, const struct token *token,
+                                    struct token *piece, struct token_top *top)
+{
+    if (r->params.kind != PROMPT_TOKENIZE)
+        return token;
+    *top = (struct token_top){token->id, 0, token->text, token->len};
+    *piece = (struct token){.id = token->id, .n_tops = r->params.has_pieces, .tops = top};
+    return piece;
+}
+
 void reply_replay(struct reply *p, struct request *r, const struct token *token)
 {
+    struct token piece;
+    struct token_top top;
+
+    token = as_piece(r, token, &piece, &top);
     buf_clear(&p->scratch);
     answer_add(&r->answer, token);
     answer_take(&r->answer, &p->scratch);
@@ -138,10 +154,29 @@ bool reply_may_go(struct reply *p, struct request *r)
     return !r->is_paused && !r->is_blocked;
 }
 
+static void add_tops(struct buf *out, const struct token *token)
+{
+    CHECK(token->n_tops <= TOPS_MAX);
+    for (int i = 0; i < token->n_tops; i++) {
+        const struct token_top *top = &token->tops[i];
+        size_t len = top->len < TOP_TEXT_MAX ? top->len : TOP_TEXT_MAX;
+        struct top_head head = {.token = top->id, .logprob = top->logprob, .len = (uint16_t)len};
+        buf_add(out, &head, sizeof head);
+        buf_add(out, top->text, len);
+    }
+}
+
 void reply_token(struct reply *p, struct request *r, const struct token *token, uint64_t now_ns)
 {
-    struct token_head head = {
-        .index = r->answer.n_tokens, .token = token->id, .logprob = token->logprob};
+    struct token piece;
+    struct token_top top;
+
+    token = as_piece(r, token, &piece, &top);
+    struct token_head head = {.index = r->answer.n_tokens,
+                              .token = token->id,
+                              .logprob = token->logprob,
+                              .n_tops = token->n_tops,
+                              .flags = token->is_prompt ? TOKEN_PROMPT : 0};
 
     CHECK(!r->is_ending && !r->is_blocked && head.index < r->credit);
     if (r->first_ns == 0)
@@ -151,6 +186,7 @@ void reply_token(struct reply *p, struct request *r, const struct token *token, 
     buf_add(&p->scratch, &head, sizeof head);
     head.n_parts = answer_take(&r->answer, &p->scratch);
     memcpy(p->scratch.data, &head, sizeof head);
+    add_tops(&p->scratch, token);
     send_record(p, r, RING_TOKEN, p->scratch.data, buf_pending(&p->scratch));
     counter_add(&p->counters->worker_tokens, 1);
 }

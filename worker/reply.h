@@ -35,7 +35,8 @@ void reply_replay(struct reply *p, struct request *r, const struct token *token)
 /* Whether a token may come now. False: not before engine_ops.resume. */
 bool reply_may_go(struct reply *p, struct request *r);
 
-/* The next token. When answer_is_over after it, reply_done comes next. */
+/* The next token. When answer_is_over after it, reply_done comes next. Of PROMPT_TOKENIZE the token
+ * carries its bytes as text, whether they are asked for or not. */
 void reply_token(struct reply *p, struct request *r, const struct token *token, uint64_t now_ns);
 
 /* The last words. They need neither credit nor room; the seat may be gone afterwards. */

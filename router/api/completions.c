@@ -4,97 +4,141 @@
 
 #include <string.h>
 
-/* A string, or an array of one string. */
-static struct json_object *find_prompt(const struct json_object *body)
+/* ---- the prompts: a string, an array of ids, or an array of such ---- */
+
+static bool is_number(const struct json_object *v)
+{
+    return v != NULL && json_type_of(v) == JSON_NUMBER;
+}
+
+/* One prompt by itself, or one of several. */
+static struct json_object *find_prompt(const struct json_object *body, uint32_t i)
 {
     struct json_object *prompt = json_get(body, "prompt");
 
-    if (prompt != NULL && json_type_of(prompt) == JSON_ARRAY && json_length(prompt) == 1)
-        prompt = json_at(prompt, 0);
-    return prompt != NULL && json_type_of(prompt) == JSON_STRING ? prompt : NULL;
+    if (json_type_of(prompt) == JSON_STRING || is_number(json_at(prompt, 0)))
+        return prompt;
+    return json_at(prompt, i);
 }
 
-static int check_prompt(const struct json_object *body, size_t *cursor, struct param_error *e)
+static uint32_t count_prompts(const struct json_object *body, struct param_error *e)
 {
-    (void)cursor; /* one value: one slice */
     const struct json_object *prompt = json_get(body, "prompt");
+    enum json_type found = json_type_of(prompt);
 
-    if (prompt == NULL)
-        return param_refuse(e, ERROR_INVALID_BODY, "prompt", "prompt: missing");
-    if (find_prompt(body) != NULL)
-        return 1;
-    if (json_type_of(prompt) == JSON_ARRAY)
-        return param_refuse(e, ERROR_UNSUPPORTED_PARAMETER, "prompt",
-                            "prompt: only a string, or an array of one string, is supported by "
-                            "this version");
-    return param_refuse(e, ERROR_INVALID_BODY, "prompt", "prompt: found %s, expected a string",
-                        json_type_name(json_type_of(prompt)));
+    if (found == JSON_NULL)
+        param_refuse(e, ERROR_INVALID_BODY, "prompt", "prompt: missing");
+    else if (found != JSON_STRING && found != JSON_ARRAY)
+        param_refuse(e, ERROR_INVALID_BODY, "prompt", "prompt: found %s, expected a string or an "
+                                                      "array",
+                     json_type_name(found));
+    else if (found == JSON_ARRAY && json_length(prompt) == 0)
+        param_refuse(e, ERROR_INVALID_BODY, "prompt", "prompt: an array with nothing in it");
+    else
+        return found == JSON_STRING || is_number(json_at(prompt, 0)) ? 1
+                                                                      : (uint32_t)json_length(prompt);
+    return 0;
 }
 
-static struct json_object *write_prompt(struct generation *g, struct buf *canonical)
+static int check_ids(const struct json_object *ids, uint32_t at, struct param_error *e)
 {
-    buf_add_str(canonical, "{\"kind\":\"completion\",\"prompt\":");
-    return find_prompt(g->body);
+    if (json_length(ids) == 0)
+        return param_refuse(e, ERROR_INVALID_BODY, "prompt", "prompt %u: no token in it", at);
+    for (size_t i = 0; i < json_length(ids); i++) {
+        const struct json_object *id = json_at(ids, i);
+        if (!is_number(id) || !json_is_integer(id) || json_integer(id) < 0 ||
+            json_integer(id) > INT32_MAX)
+            return param_refuse(e, ERROR_INVALID_BODY, "prompt",
+                                "prompt %u, token %zu: expected a token id", at, i);
+    }
+    return 0;
 }
 
-static void start_stream(struct generation *g)
+/* A prompt a slice: the validator bounds what one can hold. */
+static int check_prompts(const struct json_object *body, size_t *cursor, struct param_error *e)
 {
-    struct buf *h = &g->head;
+    uint32_t n = count_prompts(body, e);
+    uint32_t at = (uint32_t)*cursor;
+    const struct json_object *prompt = find_prompt(body, at);
 
-    buf_printf(h, "data: {\"id\":\"%s\",\"object\":\"text_completion\",\"created\":%llu,\"model\":",
-               g->id, (unsigned long long)g->created);
-    buf_add_json_string(h, g->params.model, strlen(g->params.model));
-    buf_add_str(h, ",\"choices\":[{\"index\":0,\"text\":");
+    if (json_type_of(prompt) == JSON_ARRAY) {
+        if (check_ids(prompt, at, e) != 0)
+            return -1;
+    } else if (json_type_of(prompt) != JSON_STRING) {
+        return param_refuse(e, ERROR_INVALID_BODY, "prompt",
+                            "prompt %u: found %s, expected a string or an array of token ids", at,
+                            json_type_name(json_type_of(prompt)));
+    }
+    return ++*cursor == n;
 }
 
-static void write_event(struct generation *g, const char *text, size_t len, const char *reason)
+static struct json_object *find_value(const struct json_object *body, uint32_t prompt, uint32_t i,
+                                      const char **name)
 {
-    struct buf *out = generation_event(g);
+    *name = "prompt";
+    return i == 0 ? find_prompt(body, prompt) : NULL;
+}
+
+/* ---- the answers ---- */
+
+static void add_tops(struct choice *c, const struct top *tops, size_t n_tops)
+{
+    logprobs_add_completion(c->logprobs, tops, n_tops);
+}
+
+static void write_event(struct choice *c, const char *text, size_t len, const char *reason)
+{
+    struct buf *out = generation_event(c);
 
     buf_add_json_string(out, text, len);
-    buf_add_str(out, ",\"logprobs\":null,\"finish_reason\":");
+    buf_add_str(out, ",\"logprobs\":");
+    logprobs_take_completion(c->logprobs, out);
+    buf_add_str(out, ",\"finish_reason\":");
     if (reason != NULL)
         buf_printf(out, "\"%s\"}]}", reason);
     else
         buf_add_str(out, "null}]}");
-    generation_event_end(g, out);
+    generation_event_end(c, out);
 }
 
 /* A completion has one text: reasoning is part of it. */
-static void write_part(struct generation *g, const struct part *part)
+static void write_part(struct choice *c, const struct part *part)
 {
-    write_event(g, part->text, part->len, NULL);
+    write_event(c, part->text, part->len, NULL);
 }
 
-static void write_finish(struct generation *g, enum finish_reason reason)
+static void write_finish(struct choice *c)
 {
-    write_event(g, "", 0, finish_reason_name(reason));
+    write_event(c, "", 0, finish_reason_name(c->reason));
 }
 
-static void write_whole(struct generation *g, enum finish_reason reason, struct buf *body)
+static void write_choice(struct choice *c, struct buf *body)
 {
     struct buf text = {0};
 
-    buf_add(&text, g->reasoning.data, g->reasoning.len);
-    buf_add(&text, g->content.data, g->content.len);
-    buf_printf(body, "{\"id\":\"%s\",\"object\":\"text_completion\",\"created\":%llu,\"model\":",
-               g->id, (unsigned long long)g->created);
-    buf_add_json_string(body, g->params.model, strlen(g->params.model));
-    buf_add_str(body, ",\"choices\":[{\"index\":0,\"text\":");
+    buf_add(&text, c->reasoning.data, c->reasoning.len);
+    buf_add(&text, c->content.data, c->content.len);
+    buf_add_str(body, "\"text\":");
     buf_add_json_string(body, buf_text(&text), buf_pending(&text));
-    buf_printf(body, ",\"logprobs\":null,\"finish_reason\":\"%s\"}]", finish_reason_name(reason));
+    buf_add_str(body, ",\"logprobs\":");
+    logprobs_take_completion(c->logprobs, body);
     buf_free(&text);
 }
 
 static const struct form completion_form = {
     .dialect = DIALECT_COMPLETION,
+    .kind = PROMPT_COMPLETION,
     .id_prefix = "cmpl-",
-    .check = check_prompt,
-    .prompt = write_prompt,
-    .start = start_stream,
+    .object = "text_completion",
+    .chunk = "text_completion",
+    .delta = "\"text\":",
+    .count = count_prompts,
+    .check = check_prompts,
+    .value = find_value,
+    .tops = add_tops,
     .part = write_part,
     .finish = write_finish,
-    .whole = write_whole,
+    .choice = write_choice,
 };
 
 enum handler_result completions_create(struct exchange *x)

@@ -1,3 +1,5 @@
+/* A generation until its requests are on their way: parameters, admission, the prompts checked and
+ * written as canonical requests. */
 #include "router/api/generate.h"
 
 #include "base/check.h"
@@ -11,207 +13,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ENCODE_SLICE (256u << 10) /* bytes of the canonical request written in one turn */
+#define ENCODE_SLICE (256u << 10) /* bytes of the canonical requests written in one turn */
+#define PROMPT_COST  1024         /* and of each its parameters, about */
 /* What a SUBMIT has room for beside head and journal. */
-#define CANONICAL_MAX (SUBMIT_MAX - (64u << 20))
-#define LEADING_MESSAGES 2        /* they name the conversation when no header does */
+#define CANONICAL_MAX    (SUBMIT_MAX - ANSWER_TOKENS_MAX * sizeof(uint32_t))
+#define CHOICES_MAX      1024 /* of all prompts together */
+#define WINDOW_MIN       16   /* tokens that each of many choices may be ahead of a slow reader */
+#define LEADING_MESSAGES 2    /* they name the conversation when no header does */
+#define LEADING_IDS      64
 
 static struct router *router_of(const struct exchange *x)
 {
     return x->server->context;
 }
 
-static void free_generation(struct generation *g)
-{
-    deadline_disarm(&g->router->hold_due, &g->hold_due);
-    if (g->preparing != NULL)
-        event_free(g->preparing);
-    json_writer_free(&g->writer);
-    http_server_discard(g->x->server, &g->body);
-    buf_free(&g->head);
-    buf_free(&g->content);
-    buf_free(&g->reasoning);
-    free(g);
-}
+/* ---- the conversation: the client's header, else its leading messages, which later turns repeat */
 
-/* ---- the stream ---- */
-
-struct buf *generation_event(struct generation *g)
-{
-    struct buf *out = exchange_piece_begin(g->x);
-
-    buf_add(out, g->head.data, g->head.len);
-    return out;
-}
-
-void generation_event_end(struct generation *g, struct buf *out)
-{
-    buf_add(out, "\n\n", 2);
-    exchange_piece_end(g->x);
-}
-
-static void send_head(struct generation *g)
-{
-    if (g->is_head_sent)
-        return;
-    g->is_head_sent = true;
-    deadline_disarm(&g->router->hold_due, &g->hold_due);
-    exchange_stream_start(g->x, "text/event-stream; charset=utf-8",
-                          "Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\n");
-    g->form->start(g);
-}
-
-void generation_hold_due(void *owner, uint64_t now_ns)
-{
-    (void)now_ns;
-    send_head(owner);
-}
-
-static void write_usage(const struct generation *g, const struct done_head *d, struct buf *out)
-{
-    const struct request *r = g->request;
-
-    buf_printf(out,
-               "\"usage\":{\"prompt_tokens\":%u,\"completion_tokens\":%u,\"total_tokens\":%u,"
-               "\"prompt_tokens_details\":{\"cached_tokens\":%u},"
-               "\"completion_tokens_details\":{\"reasoning_tokens\":%u}},"
-               "\"timing\":{\"queue_ms\":%.3f,\"prefill_ms\":%.3f,\"decode_ms\":%.3f}",
-               r->prompt_tokens, r->n_tokens, r->prompt_tokens + r->n_tokens, r->cached_tokens,
-               g->reasoning_tokens, (double)(r->submitted_ns - r->accepted_ns) / 1e6,
-               (double)d->prefill_ns / 1e6, (double)d->decode_ns / 1e6);
-}
-
-static void end_stream(struct generation *g, const struct done_head *d)
-{
-    g->form->finish(g, (enum finish_reason)d->reason);
-
-    struct buf *out = exchange_piece_begin(g->x);
-    buf_printf(out, "data: {\"id\":\"%s\",\"object\":\"%s\",\"created\":%llu,\"model\":", g->id,
-               g->form->dialect == DIALECT_CHAT ? "chat.completion.chunk" : "text_completion",
-               (unsigned long long)g->created);
-    buf_add_json_string(out, g->params.model, strlen(g->params.model));
-    buf_add_str(out, ",\"choices\":[],");
-    write_usage(g, d, out);
-    buf_add_str(out, "}\n\n");
-    exchange_piece_end(g->x);
-
-    buf_add_str(exchange_piece_begin(g->x), "data: [DONE]\n\n");
-    exchange_piece_end(g->x);
-    exchange_stream_end(g->x);
-}
-
-static void respond_whole(struct generation *g, const struct done_head *d)
-{
-    struct buf body = {0};
-
-    g->form->whole(g, (enum finish_reason)d->reason, &body);
-    buf_add_char(&body, ',');
-    write_usage(g, d, &body);
-    buf_add_char(&body, '}');
-    exchange_respond(g->x, 200, "application/json", "", body.data, body.len);
-    buf_free(&body);
-}
-
-/* ---- what the request says ---- */
-
-static void on_accepted(void *owner)
-{
-    struct generation *g = owner;
-
-    if (g->params.is_stream)
-        send_head(g);
-}
-
-static void take_parts(struct generation *g, const struct part *parts, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        if (parts[i].len == 0)
-            continue;
-        if (g->params.is_stream)
-            g->form->part(g, &parts[i]);
-        else if (parts[i].channel == CHANNEL_REASONING)
-            buf_add(&g->reasoning, parts[i].text, parts[i].len);
-        else
-            buf_add(&g->content, parts[i].text, parts[i].len);
-    }
-}
-
-static void on_token(void *owner, const struct token_head *t, const struct part *parts, size_t n)
-{
-    struct generation *g = owner;
-
-    (void)t;
-    if (n > 0 && parts[0].channel == CHANNEL_REASONING)
-        g->reasoning_tokens++;
-    take_parts(g, parts, n);
-    if (exchange_pending_bytes(g->x) <= OUTPUT_LOW_MARK)
-        request_acknowledge(g->request);
-}
-
-static void on_done(void *owner, const struct done_head *d, const struct part *parts, size_t n)
-{
-    struct generation *g = owner;
-    struct request *r = g->request;
-
-    take_parts(g, parts, n);
-    if (g->params.is_stream)
-        end_stream(g, d);
-    else
-        respond_whole(g, d);
-    free_generation(g);
-    request_release(r);
-}
-
-static void on_failed(void *owner, enum api_error error, const char *text)
-{
-    struct generation *g = owner;
-
-    if (g->is_head_sent) {
-        struct buf *out = exchange_piece_begin(g->x);
-        buf_add_str(out, "data: ");
-        error_write(out, error, NULL, text);
-        buf_add_str(out, "\n\n");
-        exchange_piece_end(g->x);
-        exchange_stream_end(g->x);
-    } else {
-        error_respond(g->x, error, NULL, text, 1);
-    }
-    free_generation(g);
-}
-
-static const struct request_ops request_ops = {on_accepted, on_token, on_done, on_failed};
-
-/* ---- what the connection says ---- */
-
-static void on_gone(struct exchange *x)
-{
-    struct generation *g = x->call;
-
-    if (g->request != NULL)
-        request_cancel(g->request);
-    free_generation(g);
-}
-
-static void on_drained(struct exchange *x)
-{
-    struct generation *g = x->call;
-
-    if (g->request != NULL)
-        request_acknowledge(g->request);
-}
-
-static void on_silent(struct exchange *x)
-{
-    buf_add_str(exchange_piece_begin(x), ": keep-alive\n\n");
-    exchange_piece_end(x);
-    counter_add(&x->server->counters->keepalives_sent, 1);
-}
-
-static const struct exchange_ops exchange_ops = {on_gone, on_drained, on_silent};
-
-/* ---- the beginning ---- */
-
-static uint64_t hash_text(uint64_t h, const struct json_object *v)
+static uint64_t hash_value(uint64_t h, const struct json_object *v)
 {
     size_t len;
 
@@ -221,30 +39,47 @@ static uint64_t hash_text(uint64_t h, const struct json_object *v)
         const char *s = json_string(v, &len);
         return hash_mix(h, hash_xxh3(s, len));
     }
+    if (json_type_of(v) == JSON_NUMBER && json_is_integer(v))
+        return hash_mix(h, (uint64_t)json_integer(v));
+    if (json_type_of(v) == JSON_OBJECT)
+        return hash_value(h, json_get(v, "text"));
     if (json_type_of(v) == JSON_ARRAY)
-        for (size_t i = 0; i < json_length(v) && i < 16; i++)
-            h = hash_text(h, json_get(json_at(v, i), "text"));
+        for (size_t i = 0; i < json_length(v) && i < LEADING_IDS; i++)
+            h = hash_value(h, json_at(v, i));
     return h;
 }
 
-/* The conversation: the client's header, else its leading messages, which later turns repeat. */
-static uint64_t find_session(const struct exchange *x, const struct json_object *body,
-                             enum dialect dialect)
+static uint64_t find_session(const struct generation *g, uint32_t prompt)
 {
-    uint64_t h = (uint64_t)x->key;
+    uint64_t h = (uint64_t)g->x->key;
+    const char *name;
 
-    if (x->session != 0)
-        return x->session;
-    if (dialect == DIALECT_COMPLETION)
-        return hash_text(h, json_get(body, "prompt")) | 1;
-    const struct json_object *messages = json_get(body, "messages"); /* an array: params_read */
-    for (size_t i = 0; messages != NULL && i < json_length(messages) && i < LEADING_MESSAGES; i++)
-        h = hash_text(h, json_get(json_at(messages, i), "content"));
+    if (g->x->session != 0)
+        return g->x->session;
+    struct json_object *value = g->form->value(g->body, prompt, 0, &name);
+    if (strcmp(name, "messages") != 0)
+        return hash_value(h, value) | 1;
+    for (size_t i = 0; i < json_length(value) && i < LEADING_MESSAGES; i++)
+        h = hash_value(h, json_get(json_at(value, i), "content"));
     return h | 1;
 }
 
-/* The model, after every reason to refuse; NULL = refused. */
-static struct model *admit(struct exchange *x, const struct params *p)
+/* ---- admission ---- */
+
+/* The model that a request may leave out: the only one there is. */
+static int choose_model(struct params *p, const struct config *c, struct param_error *e)
+{
+    if (p->model[0] != '\0')
+        return 0;
+    if (c->n_models != 1)
+        return param_refuse(e, ERROR_INVALID_BODY, "model",
+                            "model: missing, and there are %zu to choose from", c->n_models);
+    snprintf(p->model, sizeof p->model, "%s", c->models[0].id);
+    return 0;
+}
+
+/* The model, after every reason to refuse n requests; NULL = refused. */
+static struct model *admit(struct exchange *x, const struct params *p, uint32_t n)
 {
     struct router *rt = router_of(x);
     struct model *m = model_find(rt, p->model);
@@ -260,47 +95,188 @@ static struct model *admit(struct exchange *x, const struct params *p)
         error_respond(x, ERROR_MODEL_FORBIDDEN, "model", text, 0);
         return NULL;
     }
-    if (dispatch_admit(rt, m, p->is_stream, &error, text, sizeof text) != 0) {
+    if (dispatch_admit(rt, m, n, p->is_stream, &error, text, sizeof text) != 0) {
         if (error == ERROR_QUEUE_FULL)
-            counter_add(&m->counters->requests_rejected, 1);
+            counter_add(&m->counters->requests_rejected, n);
         error_respond(x, error, NULL, text, error == ERROR_QUEUE_FULL ? 1 : 5);
+        return NULL;
+    }
+    if (n > rt->requests.n_free) {
+        counter_add(&m->counters->requests_rejected, n);
+        error_respond(x, ERROR_QUEUE_FULL, NULL, "this node has no slot for another request", 1);
         return NULL;
     }
     return m;
 }
 
-/* The canonical request is complete: off to a worker. */
-static void start(struct generation *g)
-{
-    struct request *r = g->request;
+/* ---- the requests ---- */
 
-    buf_add_char(&r->json, '}');
-    json_writer_free(&g->writer);
-    http_server_discard(g->x->server, &g->body);
-    counter_add(&r->model->counters->requests, 1);
-    if (g->params.is_stream)
-        deadline_arm(&g->router->hold_due, &g->hold_due, g, clock_now_ns());
-    dispatch_start(r);
+/* Choice i of a seeded prompt has the seed itself for i = 0, else splitmix64(seed, i): the same
+ * whatever other prompts come with it. Without a seed no two choices have anything in common. */
+static uint64_t derive_seed(const struct generation *g, uint64_t seed, uint32_t index)
+{
+    uint32_t i = g->params.has_seed ? index % g->params.n : index;
+
+    return i == 0 ? seed : hash_mix(seed, i);
 }
 
-/* One slice of the work before the start: the prompt is checked, then written. 1 = complete, 0 =
+static void open_choice(struct generation *g, struct model *m, uint64_t seed, uint32_t index)
+{
+    struct choice *c = &g->choice[index];
+    const struct params *p = &g->params;
+    struct request *r = request_new(g->router, m, &generation_request_ops, c);
+
+    CHECK(r != NULL); /* admitted */
+    *c = (struct choice){.generation = g, .request = r, .index = index};
+    r->dialect = g->form->dialect;
+    r->kind = g->form->kind;
+    r->is_stream = p->is_stream;
+    r->has_echo = p->has_echo;
+    r->seed = derive_seed(g, seed, index);
+    if (p->logprobs >= 0) {
+        r->tops_max = (uint8_t)(1 + p->logprobs);
+        c->logprobs = calloc(1, sizeof *c->logprobs);
+        CHECK(c->logprobs != NULL);
+    } else if (p->with_pieces || p->with_strings) {
+        r->tops_max = 1;
+    }
+    if (g->n_choices > 1)
+        r->window = CREDIT_TOKENS / g->n_choices < WINDOW_MIN ? WINDOW_MIN
+                                                              : CREDIT_TOKENS / g->n_choices;
+}
+
+/* The name of its first request is the generation's, which the client knows. */
+static void name_requests(struct generation *g)
+{
+    snprintf(g->id, sizeof g->id, "%s%08x%016llx", g->form->id_prefix,
+             (uint32_t)g->router->boot_id, (unsigned long long)g->choice[0].request->id);
+    for (uint32_t i = 0; i < g->n_choices; i++) {
+        struct request *r = g->choice[i].request;
+        if (g->n_choices == 1)
+            memcpy(r->name, g->id, sizeof r->name);
+        else
+            snprintf(r->name, sizeof r->name, "%.40s.%u", g->id, i);
+    }
+}
+
+static struct generation *new_generation(struct exchange *x, const struct form *form,
+                                         const struct params *p, struct model *m,
+                                         uint32_t n_prompts)
+{
+    uint32_t n = n_prompts * p->n;
+    struct generation *g = calloc(1, sizeof *g + n * sizeof g->choice[0]);
+    uint64_t seed = p->has_seed ? p->seed : hash_random64();
+
+    CHECK(g != NULL);
+    g->router = router_of(x);
+    g->x = x;
+    g->form = form;
+    g->params = *p;
+    g->created = clock_wall_ns() / NS_PER_S;
+    g->n_prompts = n_prompts;
+    g->n_choices = n;
+    for (uint32_t i = 0; i < n; i++)
+        open_choice(g, m, seed, i);
+    name_requests(g);
+    g->body = x->body;
+    x->body = NULL;
+    x->call = g;
+    x->ops = &generation_exchange_ops;
+    return g;
+}
+
+/* ---- the canonical requests ---- */
+
+/* What is written of the current prompt belongs to its choices from here on. */
+static int finish_prompt(struct generation *g, struct param_error *e)
+{
+    struct buf *json = &g->canonical->json;
+    uint64_t session = find_session(g, g->prompt);
+
+    params_write(&g->params, g->body, g->form->dialect, json);
+    buf_add_char(json, '}');
+    if (json->len > CANONICAL_MAX)
+        return param_refuse(e, ERROR_BODY_TOO_LARGE, NULL, "the request is too large for a worker");
+    for (uint32_t i = 0; i < g->params.n; i++) {
+        struct request *r = g->choice[g->prompt * g->params.n + i].request;
+        r->session = session;
+        r->canonical = canonical_share(g->canonical);
+    }
+    canonical_drop(&g->canonical);
+    g->prompt++;
+    g->value = 0;
+    return 0;
+}
+
+/* The next value of the current prompt: false when it has no further one. */
+static bool begin_value(struct generation *g)
+{
+    const char *name;
+    struct json_object *value = g->form->value(g->body, g->prompt, g->value++, &name);
+
+    if (value == NULL)
+        return false;
+    buf_printf(&g->canonical->json, ",\"%s\":", name);
+    g->writer = json_writer_new(value);
+    return true;
+}
+
+/* One slice. 1 = all prompts are written, 0 = there is more, negative = refused. */
+static int encode(struct generation *g, struct param_error *e)
+{
+    size_t written = 0;
+
+    while (g->prompt < g->n_prompts && written < ENCODE_SLICE) {
+        if (g->canonical == NULL) {
+            g->canonical = canonical_new();
+            buf_printf(&g->canonical->json, "{\"kind\":\"%s\"", prompt_kind_name(g->form->kind));
+        }
+        if (g->writer != NULL) {
+            struct buf *json = &g->canonical->json;
+            size_t before = json->len;
+            if (json_writer_step(g->writer, json, ENCODE_SLICE - written) == 1)
+                json_writer_free(&g->writer);
+            written += json->len - before;
+        } else if (!begin_value(g)) {
+            written += PROMPT_COST;
+            if (finish_prompt(g, e) != 0)
+                return -1;
+        }
+    }
+    return g->prompt == g->n_prompts;
+}
+
+/* One slice of the work before the start: the prompts are checked, then written. 1 = complete, 0 =
  * there is more, negative = refused. */
 static int prepare(struct generation *g, struct param_error *e)
 {
-    struct buf *json = &g->request->json;
-
-    if (g->writer == NULL) {
+    if (!g->is_checked) {
         int rc = g->form->check(g->body, &g->cursor, e);
         if (rc != 1)
             return rc;
-        g->writer = json_writer_new(g->form->prompt(g, json));
+        g->is_checked = true;
     }
-    if (json_writer_step(g->writer, json, ENCODE_SLICE) == 0)
-        return 0;
-    params_write(&g->params, g->body, g->form->dialect, json);
-    if (json->len > CANONICAL_MAX)
-        return param_refuse(e, ERROR_BODY_TOO_LARGE, NULL, "the request is too large for a worker");
-    return 1;
+    return encode(g, e);
+}
+
+static void start(struct generation *g)
+{
+    http_server_discard(g->x->server, &g->body);
+    if (g->params.is_stream)
+        deadline_arm(&g->router->hold_due, &g->hold_due, g, clock_now_ns());
+    for (uint32_t i = 0; i < g->n_choices; i++) {
+        counter_add(&g->choice[i].request->model->counters->requests, 1);
+        dispatch_start(g->choice[i].request);
+    }
+}
+
+static void refuse(struct generation *g, const struct param_error *e)
+{
+    for (uint32_t i = 0; i < g->n_choices; i++)
+        request_free(g->choice[i].request);
+    http_server_discard(g->x->server, &g->body);
+    error_respond(g->x, e->error, e->param, e->text, 0);
+    generation_free(g);
 }
 
 /* As prepare, with the consequences. */
@@ -309,15 +285,10 @@ static int prepare_and_start(struct generation *g)
     struct param_error e = {0};
     int rc = prepare(g, &e);
 
-    if (rc > 0) {
+    if (rc > 0)
         start(g);
-    } else if (rc < 0) {
-        struct request *r = g->request;
-        http_server_discard(g->x->server, &g->body);
-        error_respond(g->x, e.error, e.param, e.text, 0);
-        free_generation(g);
-        request_free(r);
-    }
+    else if (rc < 0)
+        refuse(g, &e);
     return rc;
 }
 
@@ -333,61 +304,38 @@ static void on_preparing(evutil_socket_t fd, short what, void *arg)
     http_server_flush(s);
 }
 
-static struct generation *new_generation(struct exchange *x, const struct form *form,
-                                         const struct params *p, struct model *m)
+/* The parameters, and how many prompts there are; 0 = refused, *e says why. */
+static uint32_t read_request(struct exchange *x, const struct form *form, struct params *p,
+                             struct param_error *e)
 {
-    struct router *rt = router_of(x);
-    struct generation *g = calloc(1, sizeof *g);
+    uint32_t n = 1;
 
-    CHECK(g != NULL);
-    g->router = rt;
-    g->x = x;
-    g->form = form;
-    g->params = *p;
-    g->created = clock_wall_ns() / NS_PER_S;
-    g->request = request_new(rt, m, &request_ops, g);
-    if (g->request == NULL) {
-        free(g);
-        counter_add(&m->counters->requests_rejected, 1);
-        error_respond(x, ERROR_QUEUE_FULL, NULL, "this node has no slot for another request", 1);
-        return NULL;
-    }
-    snprintf(g->id, sizeof g->id, "%s%08x%016llx", form->id_prefix, (uint32_t)rt->boot_id,
-             (unsigned long long)g->request->id);
-    return g;
-}
-
-static void fill_request(struct generation *g)
-{
-    struct request *r = g->request;
-
-    snprintf(r->name, sizeof r->name, "%s", g->id);
-    r->dialect = g->form->dialect;
-    r->is_stream = g->params.is_stream;
-    r->seed = g->params.has_seed ? g->params.seed : hash_random64();
-    r->session = find_session(g->x, g->body, r->dialect);
+    if (params_read(p, x->body, form->dialect, e) != 0 ||
+        choose_model(p, &router_of(x)->config, e) != 0)
+        return 0;
+    if (form->count != NULL)
+        n = form->count(x->body, e);
+    if (n <= CHOICES_MAX / p->n)
+        return n;
+    param_refuse(e, ERROR_INVALID_BODY, "n", "%u prompts with %u answers each; at most %d answers",
+                 n, p->n, CHOICES_MAX);
+    return 0;
 }
 
 enum handler_result generate(struct exchange *x, const struct form *form)
 {
     struct params p;
     struct param_error e = {0};
+    uint32_t n_prompts = read_request(x, form, &p, &e);
 
-    if (params_read(&p, x->body, form->dialect, &e) != 0) {
+    if (n_prompts == 0) {
         error_respond(x, e.error, e.param, e.text, 0);
         return HANDLER_DONE;
     }
-    struct model *m = admit(x, &p);
+    struct model *m = admit(x, &p, n_prompts * p.n);
     if (m == NULL)
         return HANDLER_DONE;
-    struct generation *g = new_generation(x, form, &p, m);
-    if (g == NULL)
-        return HANDLER_DONE;
-    g->body = x->body;
-    x->body = NULL;
-    x->call = g;
-    x->ops = &exchange_ops;
-    fill_request(g);
+    struct generation *g = new_generation(x, form, &p, m, n_prompts);
     int rc = prepare_and_start(g);
     if (rc < 0)
         return HANDLER_DONE;

@@ -44,7 +44,7 @@ static void write_entry(struct router *rt, const char *id, struct buf *out)
         add_string(out, node);
         buf_printf(out, ",\"status\":\"%s\"}", model_state_name(rec.state));
     }
-    long long context = rec.context != 0 ? rec.context : c->limit_context;
+    long long context = m != NULL ? model_context(rt, m) : c->limit_context;
     buf_printf(out, "],\"capabilities\":[\"chat\",\"completion\"],"
                     "\"limit\":{\"context\":%lld,\"input\":%lld,\"output\":%lld},"
                     "\"max_model_len\":%lld,\"max_input_tokens\":%lld,\"max_output_tokens\":%lld,"

@@ -82,6 +82,39 @@ static int check_stop(const struct param *p, const struct json_object *v, struct
     return 0;
 }
 
+/* Numbers by token id. */
+static int check_bias(const struct param *p, const struct json_object *v, struct param_error *e)
+{
+    if (json_type_of(v) != JSON_OBJECT)
+        return refuse_type(p, v, "an object", e);
+    if (json_length(v) > BIAS_MAX)
+        return param_refuse(e, ERROR_INVALID_BODY, p->name,
+                            "%s: %zu tokens, at most %d are allowed", p->name, json_length(v),
+                            BIAS_MAX);
+    for (struct json_iterator it = json_members(v); json_next(&it);) {
+        size_t n = strspn(it.key, "0123456789");
+        if (n == 0 || n > 10 || it.key[n] != '\0')
+            return param_refuse(e, ERROR_INVALID_BODY, p->name, "%s: \"%.20s\" is not a token id",
+                                p->name, it.key);
+        if (json_type_of(it.value) != JSON_NUMBER || json_number(it.value) < p->least ||
+            json_number(it.value) > p->most)
+            return param_refuse(e, ERROR_INVALID_BODY, p->name,
+                                "%s: of %s: expected a number, %g to %g", p->name, it.key, p->least,
+                                p->most);
+    }
+    return 0;
+}
+
+static int check_objects(const struct param *p, const struct json_object *v, struct param_error *e)
+{
+    for (size_t i = 0; i < json_length(v); i++)
+        if (json_type_of(json_at(v, i)) != JSON_OBJECT)
+            return param_refuse(e, ERROR_INVALID_BODY, p->name,
+                                "%s[%zu]: found %s, expected an object", p->name, i,
+                                json_type_name(json_type_of(json_at(v, i))));
+    return 0;
+}
+
 static int check_length(const struct param *p, size_t len, const char *unit, struct param_error *e)
 {
     if ((double)len >= p->least && (double)len <= p->most)
@@ -109,13 +142,17 @@ static int check_type(const struct param *p, const struct json_object *v, struct
     case PARAM_OBJECT:
         return found == JSON_OBJECT ? 0 : refuse_type(p, v, "an object", e);
     case PARAM_ARRAY:
+    case PARAM_OBJECTS:
         if (found != JSON_ARRAY)
             return refuse_type(p, v, "an array", e);
-        return check_length(p, json_length(v), "elements", e);
+        if (check_length(p, json_length(v), "elements", e) != 0)
+            return -EINVAL;
+        return p->type == PARAM_OBJECTS ? check_objects(p, v, e) : 0;
     case PARAM_STOP:
         return check_stop(p, v, e);
+    case PARAM_BIAS:
+        return check_bias(p, v, e);
     case PARAM_CHOICE:
-    case PARAM_COUNT:
     case PARAM_ANY:
         break;
     }
@@ -138,11 +175,6 @@ static bool is_default(const struct param *p, const struct json_object *v)
     enum json_type found = json_type_of(v);
 
     switch (p->type) {
-    case PARAM_NUMBER:
-    case PARAM_INTEGER:
-        return found == JSON_NUMBER && json_number(v) >= p->least && json_number(v) <= p->most;
-    case PARAM_BOOL:
-        return found == JSON_BOOL && !json_bool(v);
     case PARAM_STRING:
         return is_string(v, "");
     case PARAM_ARRAY:
@@ -151,10 +183,12 @@ static bool is_default(const struct param *p, const struct json_object *v)
         return found == JSON_OBJECT && is_string(json_get(v, "type"), "text");
     case PARAM_CHOICE:
         return is_string(v, "none") || is_string(v, "auto");
-    case PARAM_COUNT:
-        return (found == JSON_BOOL && !json_bool(v)) ||
-               (found == JSON_NUMBER && json_number(v) == 0);
+    case PARAM_NUMBER: /* none of these is a DEFAULT one */
+    case PARAM_INTEGER:
+    case PARAM_BOOL:
+    case PARAM_OBJECTS:
     case PARAM_STOP:
+    case PARAM_BIAS:
     case PARAM_ANY:
         break;
     }
@@ -171,29 +205,90 @@ static int check_param(const struct param *p, const struct json_object *v, struc
                         "%s: this value is not supported by this version", p->name);
 }
 
-/* Only what the dialect has: a field of another one is unknown here, and unchecked. */
-static int read_values(struct params *p, const struct json_object *body, enum dialect dialect,
-                       struct param_error *e)
+static int read_model(struct params *p, const struct json_object *body, bool is_needed,
+                      struct param_error *e)
 {
-    const struct json_object *v;
+    const struct json_object *v = json_get(body, "model");
     size_t len;
 
-    if ((v = json_get(body, "model")) == NULL)
+    if (v == NULL && !is_needed)
+        return 0;
+    if (v == NULL)
         return param_refuse(e, ERROR_INVALID_BODY, "model", "model: missing");
     const char *model = json_string(v, &len);
     memcpy(p->model, model, len);
     if (strlen(p->model) != len)
         return param_refuse(e, ERROR_INVALID_BODY, "model", "model: holds a NUL character");
-    if ((v = json_get(body, "stream")) != NULL)
-        p->is_stream = json_bool(v);
-    if ((v = json_get(body, "max_tokens")) != NULL)
+    return 0;
+}
+
+/* A value that was checked by its row, or NULL: a field of another dialect is unknown here. */
+static const struct json_object *own(const struct json_object *body, const char *name,
+                                     unsigned dialects, enum dialect dialect)
+{
+    return (dialects & 1u << dialect) != 0 ? json_get(body, name) : NULL;
+}
+
+static bool read_bool(const struct json_object *v, bool otherwise)
+{
+    return v != NULL ? json_bool(v) : otherwise;
+}
+
+static void read_numbers(struct params *p, const struct json_object *body, enum dialect dialect)
+{
+    const struct json_object *v;
+
+    p->max_tokens = p->logprobs = -1;
+    p->n = 1;
+    if ((v = own(body, "max_tokens", IN_BOTH, dialect)) != NULL)
         p->max_tokens = json_integer(v);
-    if (dialect == DIALECT_CHAT && (v = json_get(body, "max_completion_tokens")) != NULL)
+    if ((v = own(body, "max_completion_tokens", IN_CHAT, dialect)) != NULL)
         p->max_tokens = json_integer(v);
-    if ((v = json_get(body, "seed")) != NULL) {
+    if ((v = own(body, "n", IN_BOTH, dialect)) != NULL)
+        p->n = (uint32_t)json_integer(v);
+    if ((v = own(body, "logprobs", IN_COMPLETION, dialect)) != NULL)
+        p->logprobs = (int32_t)json_integer(v);
+    if ((v = own(body, "logprobs", IN_CHAT, dialect)) != NULL && json_bool(v)) {
+        v = json_get(body, "top_logprobs");
+        p->logprobs = v != NULL ? (int32_t)json_integer(v) : 0;
+    }
+    if ((v = own(body, "seed", IN_BOTH, dialect)) != NULL) {
         p->has_seed = true;
         p->seed = (uint64_t)json_integer(v);
     }
+}
+
+static void read_flags(struct params *p, const struct json_object *body, enum dialect dialect)
+{
+    bool has_messages = own(body, "messages", IN_MESSAGES, dialect) != NULL;
+
+    p->is_stream = read_bool(own(body, "stream", IN_BOTH, dialect), false);
+    p->has_echo = read_bool(own(body, "echo", IN_COMPLETION, dialect), false);
+    p->with_pieces = read_bool(own(body, "with_pieces", IN_TOKENIZE, dialect), false);
+    p->with_strings = read_bool(own(body, "return_token_strs", IN_TOKENIZE, dialect), false);
+    /* a rendered text has its special tokens already */
+    p->add_special_tokens = read_bool(
+        own(body, "add_special_tokens", IN_COMPLETION | IN_TOKENIZE, dialect), !has_messages);
+    p->add_generation_prompt =
+        read_bool(own(body, "add_generation_prompt", IN_TEXTS, dialect), true);
+}
+
+/* What the values must be to each other. */
+static int check_together(const struct params *p, const struct json_object *body,
+                          enum dialect dialect, struct param_error *e)
+{
+    const struct json_object *best_of = own(body, "best_of", IN_COMPLETION, dialect);
+    const struct json_object *top = own(body, "top_logprobs", IN_CHAT, dialect);
+
+    if (p->max_tokens == 0 && !p->has_echo)
+        return param_refuse(e, ERROR_INVALID_BODY, "max_tokens",
+                            "max_tokens: 0 makes sense with echo only");
+    if (best_of != NULL && json_integer(best_of) != p->n)
+        return param_refuse(e, ERROR_UNSUPPORTED_PARAMETER, "best_of",
+                            "best_of: only the value of n is supported by this version");
+    if (top != NULL && json_integer(top) > 0 && p->logprobs < 0)
+        return param_refuse(e, ERROR_INVALID_BODY, "top_logprobs",
+                            "top_logprobs: only with logprobs: true");
     return 0;
 }
 
@@ -213,7 +308,11 @@ int params_read(struct params *p, const struct json_object *body, enum dialect d
         if (rc != 0)
             return rc;
     }
-    return read_values(p, body, dialect, e);
+    if (read_model(p, body, (IN_BOTH & 1u << dialect) != 0, e) != 0)
+        return -EINVAL;
+    read_numbers(p, body, dialect);
+    read_flags(p, body, dialect);
+    return check_together(p, body, dialect, e);
 }
 
 static void write_stop(const struct json_object *stop, struct buf *out)
@@ -239,14 +338,10 @@ static void write_stop(const struct json_object *stop, struct buf *out)
     buf_add_char(out, ']');
 }
 
-void params_write(const struct params *p, const struct json_object *body, enum dialect dialect,
-                  struct buf *out)
+static void write_sampling(const struct json_object *body, enum dialect dialect, struct buf *out)
 {
     const char *comma = "";
 
-    if (p->max_tokens > 0)
-        buf_printf(out, ",\"max_tokens\":%lld", (long long)p->max_tokens);
-    write_stop(json_get(body, "stop"), out);
     buf_add_str(out, ",\"sampling\":{");
     for (size_t i = 0; i < N_PARAMS; i++) {
         const struct json_object *v;
@@ -259,4 +354,24 @@ void params_write(const struct params *p, const struct json_object *body, enum d
         comma = ",";
     }
     buf_add_char(out, '}');
+}
+
+void params_write(const struct params *p, const struct json_object *body, enum dialect dialect,
+                  struct buf *out)
+{
+    if (p->max_tokens >= 0)
+        buf_printf(out, ",\"max_tokens\":%lld", (long long)p->max_tokens);
+    if (p->logprobs >= 0)
+        buf_printf(out, ",\"logprobs\":%d", (int)p->logprobs);
+    if (p->has_echo)
+        buf_add_str(out, ",\"echo\":true");
+    if (p->with_pieces || p->with_strings)
+        buf_add_str(out, ",\"pieces\":true");
+    if (!p->add_special_tokens && (dialect == DIALECT_COMPLETION || dialect == DIALECT_TOKENIZE))
+        buf_add_str(out, ",\"add_special_tokens\":false");
+    if (!p->add_generation_prompt)
+        buf_add_str(out, ",\"add_generation_prompt\":false");
+    if ((IN_BOTH & 1u << dialect) != 0)
+        write_stop(json_get(body, "stop"), out);
+    write_sampling(body, dialect, out);
 }

@@ -12,22 +12,38 @@
 
 #define IN_CHAT       (1u << DIALECT_CHAT)
 #define IN_COMPLETION (1u << DIALECT_COMPLETION)
-#define IN_BOTH       (IN_CHAT | IN_COMPLETION)
+#define IN_TOKENIZE   (1u << DIALECT_TOKENIZE)
+#define IN_DETOKENIZE (1u << DIALECT_DETOKENIZE)
+#define IN_TEMPLATE   (1u << DIALECT_TEMPLATE)
+#define IN_BOTH       (IN_CHAT | IN_COMPLETION) /* those that generate */
+#define IN_TEXTS      (IN_TOKENIZE | IN_TEMPLATE)
+#define IN_MESSAGES   (IN_CHAT | IN_TEXTS)
+#define IN_ALL        (IN_BOTH | IN_TEXTS | IN_DETOKENIZE)
 
 /* X(name, type, least, most, dialects, use)
- * type: NUMBER INTEGER BOOL STRING OBJECT ARRAY, STOP = string or array of strings, CHOICE = a word
- * or an object, COUNT = false, true or a number, ANY.
+ * type: NUMBER INTEGER BOOL STRING OBJECT ARRAY, OBJECTS = array of objects, STOP = string or array of
+ * strings, BIAS = numbers by token id, CHOICE = a word or an object, ANY.
  * use:  OWN      the dialect's own code reads it
  *       FORWARD  goes to the worker in "sampling"
  *       DEFAULT  only its default value is supported: refused with any other */
 #define API_PARAMS(X)                                                                              \
-    X(model, STRING, 1, 128, IN_BOTH, OWN)                                                         \
-    X(messages, ARRAY, 1, 100000, IN_CHAT, OWN)                                                    \
+    X(model, STRING, 1, 128, IN_ALL, OWN)                                                          \
+    X(messages, ARRAY, 1, 100000, IN_MESSAGES, OWN)                                                \
     X(prompt, ANY, 0, 0, IN_COMPLETION, OWN)                                                       \
+    X(prompt, STRING, 0, TEXT_MAX, IN_TOKENIZE, OWN)                                               \
+    X(content, STRING, 0, TEXT_MAX, IN_TOKENIZE, OWN)                                              \
+    X(tokens, ARRAY, 0, 100000, IN_DETOKENIZE, OWN)                                                \
     X(stream, BOOL, 0, 1, IN_BOTH, OWN)                                                            \
     X(stream_options, OBJECT, 0, 0, IN_BOTH, OWN) /* usage comes always */                         \
-    X(max_tokens, INTEGER, 1, 16777216, IN_BOTH, OWN)                                              \
+    X(max_tokens, INTEGER, 1, 16777216, IN_CHAT, OWN)                                              \
+    X(max_tokens, INTEGER, 0, 16777216, IN_COMPLETION, OWN) /* 0: with echo only */                \
     X(max_completion_tokens, INTEGER, 1, 16777216, IN_CHAT, OWN)                                   \
+    X(n, INTEGER, 1, 128, IN_BOTH, OWN)                                                            \
+    X(best_of, INTEGER, 1, 128, IN_COMPLETION, OWN) /* n, no other */                              \
+    X(logprobs, BOOL, 0, 1, IN_CHAT, OWN)                                                          \
+    X(top_logprobs, INTEGER, 0, 20, IN_CHAT, OWN)                                                  \
+    X(logprobs, INTEGER, 0, 20, IN_COMPLETION, OWN)                                                \
+    X(echo, BOOL, 0, 1, IN_COMPLETION, OWN)                                                        \
     X(stop, STOP, 0, 16, IN_BOTH, OWN)                                                             \
     X(seed, INTEGER, -9223372036854775807., 9223372036854775807., IN_BOTH, OWN)                    \
     X(temperature, NUMBER, 0, 2, IN_BOTH, FORWARD)                                                 \
@@ -37,30 +53,37 @@
     X(presence_penalty, NUMBER, -2, 2, IN_BOTH, FORWARD)                                           \
     X(frequency_penalty, NUMBER, -2, 2, IN_BOTH, FORWARD)                                          \
     X(repetition_penalty, NUMBER, 0.01, 10, IN_BOTH, FORWARD)                                      \
-    X(logit_bias, OBJECT, 0, 0, IN_BOTH, FORWARD)                                                  \
-    X(reasoning_effort, STRING, 1, 32, IN_CHAT, FORWARD)                                           \
-    X(chat_template_kwargs, OBJECT, 0, 0, IN_CHAT, FORWARD)                                        \
-    X(n, INTEGER, 1, 1, IN_BOTH, DEFAULT)                                                          \
-    X(best_of, INTEGER, 1, 1, IN_COMPLETION, DEFAULT)                                              \
-    X(logprobs, COUNT, 0, 0, IN_BOTH, DEFAULT)                                                     \
-    X(top_logprobs, INTEGER, 0, 0, IN_CHAT, DEFAULT)                                               \
-    X(echo, BOOL, 0, 0, IN_COMPLETION, DEFAULT)                                                    \
+    X(logit_bias, BIAS, -100, 100, IN_BOTH, FORWARD)                                               \
+    X(reasoning_effort, STRING, 1, 32, IN_MESSAGES, FORWARD)                                       \
+    X(chat_template_kwargs, OBJECT, 0, 0, IN_MESSAGES, FORWARD)                                    \
+    X(add_special_tokens, BOOL, 0, 1, IN_COMPLETION | IN_TOKENIZE, OWN)                            \
+    X(add_generation_prompt, BOOL, 0, 1, IN_TEXTS, OWN)                                            \
+    X(with_pieces, BOOL, 0, 1, IN_TOKENIZE, OWN)                                                   \
+    X(return_token_strs, BOOL, 0, 1, IN_TOKENIZE, OWN)                                             \
     X(suffix, STRING, 0, 0, IN_COMPLETION, DEFAULT)                                                \
     X(tools, ARRAY, 0, 0, IN_CHAT, DEFAULT)                                                        \
-    X(functions, ARRAY, 0, 0, IN_CHAT, DEFAULT)                                                    \
-    X(tool_choice, CHOICE, 0, 0, IN_CHAT, DEFAULT)                                                 \
+    X(tools, OBJECTS, 0, 1024, IN_TEXTS, OWN)                                                      \
+    X(functions, ARRAY, 0, 0, IN_MESSAGES, DEFAULT)                                                \
+    X(tool_choice, CHOICE, 0, 0, IN_MESSAGES, DEFAULT)                                             \
     X(response_format, OBJECT, 0, 0, IN_CHAT, DEFAULT)
 
 enum param_type { PARAM_NUMBER, PARAM_INTEGER, PARAM_BOOL, PARAM_STRING, PARAM_OBJECT, PARAM_ARRAY,
-                  PARAM_STOP, PARAM_CHOICE, PARAM_COUNT, PARAM_ANY };
+                  PARAM_OBJECTS, PARAM_STOP, PARAM_BIAS, PARAM_CHOICE, PARAM_ANY };
 enum param_use { PARAM_OWN, PARAM_FORWARD, PARAM_DEFAULT };
 
+#define TEXT_MAX 1e9 /* bytes; the body's limit comes first */
 #define STOP_LEN_MAX 256
+#define BIAS_MAX     1024
 
 struct params {
-    char model[129];
+    char model[129]; /* "" = not given, where that is allowed */
     bool is_stream;
-    int64_t max_tokens;  /* 0 = not given */
+    int64_t max_tokens; /* -1 = not given */
+    uint32_t n;         /* answers to each prompt */
+    int32_t logprobs;   /* likeliest tokens to tell beside each; -1 = no log-probabilities */
+    bool has_echo;
+    bool with_pieces, with_strings; /* of a tokenised text */
+    bool add_special_tokens, add_generation_prompt;
     bool has_seed;
     uint64_t seed;
 };
@@ -76,7 +99,7 @@ struct param_error {
 int params_read(struct params *p, const struct json_object *body, enum dialect dialect,
                 struct param_error *e);
 
-/* Append ,"max_tokens":…,"stop":[…],"sampling":{…} of the canonical request. */
+/* Append everything of the canonical request that is no prompt: ,"max_tokens":…,"sampling":{…}. */
 void params_write(const struct params *p, const struct json_object *body, enum dialect dialect,
                   struct buf *out);
 

@@ -88,15 +88,28 @@ static struct link *choose_link(struct router *rt, struct model *m, uint64_t ses
     return least;
 }
 
-int dispatch_admit(struct router *rt, struct model *m, bool is_stream, enum api_error *error,
-                   char *text, size_t size)
+/* Seats that new work gets at once. */
+static uint32_t count_free_seats(struct router *rt, const struct model *m)
 {
+    uint32_t n = 0;
+
+    for (int i = 0; i < SHM_WORKERS_MAX && m->n_waiting == 0; i++)
+        if (has_seat(&rt->links[i], m))
+            n += rt->links[i].seats - rt->links[i].n_bound;
+    return n;
+}
+
+int dispatch_admit(struct router *rt, struct model *m, uint32_t n, bool is_stream,
+                   enum api_error *error, char *text, size_t size)
+{
+    uint64_t queue_depth = (uint64_t)rt->config.gateway.queue_depth;
+    uint32_t n_free = count_free_seats(rt, m);
     struct model_record rec;
 
-    if (choose_link(rt, m, 0) != NULL && m->n_waiting == 0)
+    if (n_free >= n)
         return 0;
     model_status(rt, m, &rec);
-    if (rec.state == MODEL_FAILED) {
+    if (n_free == 0 && rec.state == MODEL_FAILED) {
         *error = ERROR_MODEL_FAILED;
         snprintf(text, size, "model %s: %s", m->name, rec.reason);
         return -1;
@@ -106,10 +119,11 @@ int dispatch_admit(struct router *rt, struct model *m, bool is_stream, enum api_
         snprintf(text, size, "model %s is loading; a streamed request may wait for it", m->name);
         return -1;
     }
-    if (m->n_waiting >= (uint64_t)rt->config.gateway.queue_depth) {
+    if (m->n_waiting + (n - n_free) > queue_depth) {
         *error = ERROR_QUEUE_FULL;
-        snprintf(text, size, "model %s: %" PRIu32 " requests are waiting already", m->name,
-                 m->n_waiting);
+        snprintf(text, size, "model %s: %" PRIu32 " requests are waiting already, %" PRIu32
+                             " more would have to; at most %" PRIu64 " may", m->name, m->n_waiting,
+                 n - n_free, queue_depth);
         return -1;
     }
     return 0;
@@ -418,16 +432,26 @@ static void acquit_trial(struct model *m, struct trial *t)
     end_trial(m, t);
 }
 
+/* One that has no worker yet. */
+static struct trial *find_idle_trial(const struct model *m)
+{
+    struct trial *t;
+
+    TAILQ_FOREACH (t, &m->trials, entry)
+        if (t->link == NULL)
+            return t;
+    return NULL;
+}
+
+/* The owner of a request that fails may cancel others of the same model, so nothing is held over
+ * a call: each looks at what is first now. */
 void dispatch_abandon(struct model *m, enum api_error error, const char *text)
 {
     struct request *r;
-    struct trial *t, *next;
+    struct trial *t;
 
-    for (t = TAILQ_FIRST(&m->trials); t != NULL; t = next) {
-        next = TAILQ_NEXT(t, entry);
-        for (uint32_t n = t->link == NULL ? t->n : 0; n > 0; n--) /* the last one ends the trial */
-            request_fail(TAILQ_FIRST(&t->members), error, text);
-    }
+    while ((t = find_idle_trial(m)) != NULL)
+        request_fail(TAILQ_FIRST(&t->members), error, text);
     while ((r = TAILQ_FIRST(&m->waiting)) != NULL)
         request_fail(r, error, text);
 }

@@ -4,10 +4,10 @@
 
 #include "router/route/model.h"
 
-/* 0, or why not: ERROR_QUEUE_FULL, ERROR_MODEL_FAILED, ERROR_MODEL_LOADING (only for those who do
- * not stream) with its sentence, through *error. */
-int dispatch_admit(struct router *rt, struct model *m, bool is_stream, enum api_error *error,
-                   char *text, size_t size);
+/* Is there room for n more requests? 0, or why not: ERROR_QUEUE_FULL, ERROR_MODEL_FAILED,
+ * ERROR_MODEL_LOADING (only for those who do not stream) with its sentence, through *error. */
+int dispatch_admit(struct router *rt, struct model *m, uint32_t n, bool is_stream,
+                   enum api_error *error, char *text, size_t size);
 
 /* A new request: to a worker, or into the queue. */
 void dispatch_start(struct request *r);

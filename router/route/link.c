@@ -3,7 +3,6 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/utf8.h"
 #include "router/router.h"
 
 #include <errno.h>
@@ -103,23 +102,22 @@ static struct link *find_link(struct router *rt, const struct control_msg *msg)
     return NULL;
 }
 
-static void canary_done(void *owner, const struct done_head *d, const struct part *parts, size_t n)
+static void canary_done(void *owner, const struct done_head *d, const struct part *parts)
 {
     struct request *r = owner;
 
     (void)d;
     (void)parts;
-    (void)n;
     request_release(r);
 }
 
 static void canary_token(void *owner, const struct token_head *t, const struct part *parts,
-                         size_t n)
+                         const struct top *tops)
 {
     (void)owner;
     (void)t;
     (void)parts;
-    (void)n;
+    (void)tops;
 }
 
 static void canary_accepted(void *owner)
@@ -147,8 +145,10 @@ static void send_canary(struct link *l)
     r->owner = r;
     r->is_canary = true;
     snprintf(r->name, sizeof r->name, "canary-%" PRIu32, l->slot);
-    buf_add_str(&r->json, "{\"kind\":\"completion\",\"prompt\":\"canary\",\"max_tokens\":1,"
-                          "\"stop\":[],\"sampling\":{}}");
+    r->kind = PROMPT_COMPLETION;
+    r->canonical = canonical_new();
+    buf_add_str(&r->canonical->json, "{\"kind\":\"completion\",\"prompt\":\"canary\","
+                                     "\"max_tokens\":1,\"stop\":[],\"sampling\":{}}");
     deadline_arm(&l->router->life_due, &r->life_due, r, r->accepted_ns);
     link_bind(l, r);
     link_pump(l);
@@ -253,8 +253,8 @@ void link_bind(struct link *l, struct request *r)
     struct submit_head head = {
         .seed = r->seed,
         .n_resume = r->n_tokens,
-        .credit = r->n_taken + CREDIT_TOKENS,
-        .json_len = (uint32_t)r->json.len,
+        .credit = r->n_taken + r->window,
+        .json_len = (uint32_t)r->canonical->json.len,
         .flags = r->is_canary ? SUBMIT_CANARY : 0,
     };
 
@@ -287,7 +287,7 @@ static bool send_wanted(struct link *l, struct request *r)
 {
     if (r->wants_submit) {
         const struct iovec part[] = {{r->submit.data, r->submit.len},
-                                     {r->json.data, r->json.len}};
+                                     {r->canonical->json.data, r->canonical->json.len}};
         if (ring_send_parts(&l->ring, RING_SUBMIT, r->id, part, 2, &r->submit_done) == 0)
             return false;
         r->wants_submit = false;
@@ -328,50 +328,20 @@ void link_pump(struct link *l)
 
 /* ---- from the worker ---- */
 
-/* Cut the parts out of a TOKEN or DONE: 0, or -EPROTO with a text. */
-static int read_parts(const uint8_t *data, size_t len, size_t n_parts, struct part *parts,
-                      const char **why)
-{
-    if (n_parts > PARTS_MAX || len > TOKEN_TEXT_MAX + n_parts * sizeof(struct part_head)) {
-        *why = "too many parts, or too much text";
-        return -EPROTO;
-    }
-    for (size_t i = 0; i < n_parts; i++) {
-        struct part_head head;
-        if (len < sizeof head) {
-            *why = "parts end early";
-            return -EPROTO;
-        }
-        memcpy(&head, data, sizeof head);
-        data += sizeof head;
-        len -= sizeof head;
-        if (head.len > len || head.channel >= channel_count) {
-            *why = "a part's length or channel is out of range";
-            return -EPROTO;
-        }
-        if (!utf8_valid((const char *)data, head.len)) {
-            *why = "a part's text is not UTF-8";
-            return -EPROTO;
-        }
-        parts[i] = (struct part){(enum channel)head.channel, (const char *)data, head.len};
-        data += head.len;
-        len -= head.len;
-    }
-    *why = "bytes after the last part";
-    return len == 0 ? 0 : -EPROTO;
-}
-
-static const char *take_accept(struct request *r, const struct ring_record *rec)
+static const char *take_accept(const struct link *l, struct request *r,
+                               const struct ring_record *rec)
 {
     struct accept_body body;
+    const char *why = record_read_accept(rec, &body);
 
-    if (rec->len != sizeof body)
-        return "accept: wrong length";
-    if (r->state != REQUEST_SUBMITTED && r->state != REQUEST_CANCELLING)
-        return "accept: the request was accepted already";
+    if (why != NULL)
+        return why;
+    if (body.prompt_tokens > l->context || body.cached_tokens > body.prompt_tokens)
+        return "counts out of range";
     if (r->state == REQUEST_CANCELLING)
         return NULL;
-    memcpy(&body, rec->data, sizeof body);
+    if (r->state != REQUEST_SUBMITTED)
+        return "the request was accepted already";
     if (r->prompt_tokens == 0) {
         r->prompt_tokens = body.prompt_tokens;
         r->cached_tokens = body.cached_tokens;
@@ -383,32 +353,49 @@ static const char *take_accept(struct request *r, const struct ring_record *rec)
     return NULL;
 }
 
+/* A token must be the next one of a request that runs, and what that asked for. */
+static const char *check_token(const struct link *l, const struct request *r,
+                               const struct token_head *t, const struct top *tops)
+{
+    bool is_echoed = r->has_echo && t->index < r->prompt_tokens;
+    uint32_t index_max = r->kind <= PROMPT_COMPLETION ? l->context : ANSWER_TOKENS_MAX;
+
+    if (r->state != REQUEST_RUNNING)
+        return "before accept";
+    if (t->index != r->n_tokens)
+        return "not the next index";
+    if (t->index >= r->credit)
+        return "beyond the credit";
+    if (t->index >= index_max)
+        return "beyond the context";
+    if (((t->flags & TOKEN_PROMPT) != 0) != is_echoed)
+        return is_echoed ? "a token of the prompt is missing" : "a token of the prompt, not asked for";
+    if (t->n_tops > r->tops_max || (r->tops_max > 0 && t->n_tops == 0))
+        return "more tops than asked for, or none";
+    for (int i = 1; i < t->n_tops; i++)
+        if (tops[i].token >= l->vocab)
+            return "a top is not in the vocabulary";
+    return NULL;
+}
+
 static const char *take_token(struct link *l, struct request *r, const struct ring_record *rec,
                               uint64_t now_ns)
 {
     struct token_head head;
     struct part parts[PARTS_MAX];
-    const char *why;
+    struct top tops[TOPS_MAX];
+    const char *why = record_read_token(rec, &head, parts, tops);
 
-    if (rec->len < sizeof head)
-        return "token: too short";
-    memcpy(&head, rec->data, sizeof head);
-    if (head.token >= l->vocab)
-        return "token: not in the vocabulary";
-    if (read_parts(rec->data + sizeof head, rec->len - sizeof head, head.n_parts, parts, &why) != 0)
+    if (why != NULL)
         return why;
+    if (head.token >= l->vocab)
+        return "not in the vocabulary";
     if (r->state == REQUEST_CANCELLING)
         return NULL; /* it has not seen the cancel yet */
-    if (r->state != REQUEST_RUNNING)
-        return "token: before accept";
-    if (head.index != r->n_tokens)
-        return "token: not the next index";
-    if (head.index >= r->credit)
-        return "token: beyond the credit";
-    if (head.index >= l->context)
-        return "token: beyond the context";
-    request_journal(r, &head, parts, head.n_parts, now_ns);
-    return NULL;
+    why = check_token(l, r, &head, tops);
+    if (why == NULL)
+        request_journal(r, &head, parts, tops, now_ns);
+    return why;
 }
 
 /* A request finished here: the worker is worth its work. */
@@ -426,14 +413,9 @@ static const char *take_done(struct link *l, struct request *r, const struct rin
 {
     struct done_head head;
     struct part parts[PARTS_MAX];
-    const char *why;
+    const char *why = record_read_done(rec, &head, parts);
 
-    if (rec->len < sizeof head)
-        return "done: too short";
-    memcpy(&head, rec->data, sizeof head);
-    if (head.reason >= finish_reason_count)
-        return "done: unknown reason";
-    if (read_parts(rec->data + sizeof head, rec->len - sizeof head, head.n_parts, parts, &why) != 0)
+    if (why != NULL)
         return why;
     if (r->state == REQUEST_CANCELLING) {
         request_unbind(r);
@@ -441,13 +423,13 @@ static const char *take_done(struct link *l, struct request *r, const struct rin
         return NULL;
     }
     if (r->state != REQUEST_RUNNING)
-        return "done: before accept";
-    if (head.index != r->n_tokens)
-        return "done: tokens are missing";
+        return "before accept";
+    if (head.index != r->n_tokens || (r->has_echo && head.index < r->prompt_tokens))
+        return "tokens are missing";
     prove(l, r);
     request_unbind(r);
     dispatch_forget(r);
-    r->ops->done(r->owner, &head, parts, head.n_parts);
+    r->ops->done(r->owner, &head, parts);
     return NULL;
 }
 
@@ -473,16 +455,10 @@ static const char *take_fail(struct request *r, const struct ring_record *rec)
 {
     struct fail_head head;
     char text[FAIL_TEXT_MAX + 1];
+    const char *why = record_read_fail(rec, &head, text);
 
-    if (rec->len < sizeof head)
-        return "fail: too short";
-    memcpy(&head, rec->data, sizeof head);
-    if (head.code >= FAIL_CODES_N || head.len > FAIL_TEXT_MAX ||
-        rec->len != sizeof head + head.len ||
-        !utf8_valid((const char *)rec->data + sizeof head, head.len))
-        return "fail: code or text out of range";
-    memcpy(text, rec->data + sizeof head, head.len);
-    text[head.len] = '\0';
+    if (why != NULL)
+        return why;
     request_unbind(r);
     if (r->state == REQUEST_CANCELLING)
         request_free(r);
@@ -494,9 +470,9 @@ static const char *take_fail(struct request *r, const struct ring_record *rec)
 static const char *take_cancelled(struct request *r, const struct ring_record *rec)
 {
     if (rec->len != 0)
-        return "cancelled: wrong length";
+        return "wrong length";
     if (r->state != REQUEST_CANCELLING || r->wants_cancel)
-        return "cancelled: nobody asked";
+        return "nobody asked";
     request_unbind(r);
     request_free(r);
     return NULL;
@@ -511,7 +487,7 @@ static const char *take_record(struct link *l, const struct ring_record *rec, ui
         return "it speaks of a request that is not bound to it";
     switch (rec->type) {
     case RING_ACCEPT:
-        return take_accept(r, rec);
+        return take_accept(l, r, rec);
     case RING_TOKEN:
         return take_token(l, r, rec, now_ns);
     case RING_DONE:

@@ -51,6 +51,17 @@ void model_status(struct router *rt, const struct model *m, struct model_record 
     out->reason[sizeof out->reason - 1] = '\0';
 }
 
+uint32_t model_context(struct router *rt, const struct model *m)
+{
+    int i = config_find_model(&rt->config, m->name);
+    struct model_record rec;
+
+    model_status(rt, m, &rec);
+    if (rec.context != 0 || i < 0)
+        return (uint32_t)rec.context;
+    return (uint32_t)rt->config.models[i].limit_context;
+}
+
 uint32_t model_links(struct router *rt, const struct model *m)
 {
     uint32_t n = 0;

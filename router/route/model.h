@@ -37,6 +37,10 @@ struct model *model_find(struct router *rt, const char *name);
 /* The supervisor's record; its state is MODEL_ABSENT when it cannot be read. */
 void model_status(struct router *rt, const struct model *m, struct model_record *out);
 
+/* Tokens of prompt and answer together, as the worker or else the configuration says; 0 = neither
+ * does. */
+uint32_t model_context(struct router *rt, const struct model *m);
+
 /* Workers that take work now. */
 uint32_t model_links(struct router *rt, const struct model *m);
 

@@ -44,6 +44,29 @@ void request_pool_free(struct router *rt)
     rt->requests = (struct request_pool){0};
 }
 
+struct canonical *canonical_new(void)
+{
+    struct canonical *c = calloc(1, sizeof *c);
+
+    CHECK(c != NULL);
+    return canonical_share(c);
+}
+
+struct canonical *canonical_share(struct canonical *c)
+{
+    c->n_users++;
+    return c;
+}
+
+void canonical_drop(struct canonical **c)
+{
+    if (*c != NULL && --(*c)->n_users == 0) {
+        buf_free(&(*c)->json);
+        free(*c);
+    }
+    *c = NULL;
+}
+
 struct request *request_new(struct router *rt, struct model *m, const struct request_ops *ops,
                             void *owner)
 {
@@ -60,6 +83,7 @@ struct request *request_new(struct router *rt, struct model *m, const struct req
     r->ops = ops;
     r->owner = owner;
     r->state = REQUEST_QUEUED;
+    r->window = CREDIT_TOKENS;
     r->accepted_ns = clock_now_ns();
     p->slot[r->slot] = r;
     counter_set(&rt->counters->requests_open, request_pool_open(p));
@@ -76,6 +100,18 @@ struct request *request_find(struct router *rt, uint64_t id)
     return r != NULL && r->id == id ? r : NULL;
 }
 
+static bool makes_tokens(const struct request *r)
+{
+    return r->kind <= PROMPT_COMPLETION;
+}
+
+uint32_t request_generated(const struct request *r)
+{
+    uint32_t n_echo = r->has_echo ? r->prompt_tokens : 0;
+
+    return makes_tokens(r) && r->n_tokens > n_echo ? r->n_tokens - n_echo : 0;
+}
+
 void request_publish(struct request *r)
 {
     struct request_record rec = {
@@ -88,7 +124,7 @@ void request_publish(struct request *r)
         .attempts = r->attempts,
         .prompt_tokens = r->prompt_tokens,
         .cached_tokens = r->cached_tokens,
-        .generated_tokens = r->n_tokens,
+        .generated_tokens = request_generated(r),
         .is_stream = r->is_stream,
         .accepted_ns = r->accepted_ns,
         .submitted_ns = r->submitted_ns,
@@ -134,7 +170,7 @@ void request_free(struct request *r)
     p->slot[r->slot] = NULL;
     p->free[p->n_free++] = r->slot;
     counter_set(&rt->counters->requests_open, request_pool_open(p));
-    buf_free(&r->json);
+    canonical_drop(&r->canonical);
     buf_free(&r->submit);
     free(r->tokens);
     free(r);
@@ -160,25 +196,31 @@ void request_unbind(struct request *r)
 
 /* ---- the owner's side ---- */
 
+/* Now, or when the link's turn is over. */
+static void send_soon(struct request *r)
+{
+    link_queue(r->link, r);
+    if (!r->link->is_taking)
+        link_pump(r->link);
+}
+
 void request_acknowledge(struct request *r)
 {
-    uint32_t credit = r->n_tokens + CREDIT_TOKENS;
+    uint32_t credit = r->n_tokens + r->window;
 
     r->n_taken = r->n_tokens;
-    if (r->link == NULL || r->state == REQUEST_CANCELLING || credit - r->credit < CREDIT_TOKENS / 4)
+    if (r->link == NULL || r->state == REQUEST_CANCELLING || credit - r->credit < r->window / 4)
         return;
     r->credit = credit;
     r->wants_credit = true;
-    link_queue(r->link, r);
-    if (!r->link->is_taking) /* else it is sent when the turn is over */
-        link_pump(r->link);
+    send_soon(r);
 }
 
 void request_cancel(struct request *r)
 {
     deadline_disarm(&r->router->queue_due, &r->queue_due);
     deadline_disarm(&r->router->life_due, &r->life_due);
-    log_event(LOG_REQUEST, LOG_DEBUG, r->id, "%s: client gone after %" PRIu32 " tokens", r->name,
+    log_event(LOG_REQUEST, LOG_DEBUG, r->id, "%s: cancelled after %" PRIu32 " tokens", r->name,
               r->n_tokens);
     r->ops = NULL;
     r->owner = NULL;
@@ -200,8 +242,7 @@ void request_cancel(struct request *r)
     }
     r->wants_credit = false;
     r->wants_cancel = true;
-    link_queue(r->link, r);
-    link_pump(r->link);
+    send_soon(r);
 }
 
 void request_release(struct request *r)
@@ -232,8 +273,7 @@ void request_fail(struct request *r, enum api_error error, const char *text)
         r->owner = NULL;
         request_set_state(r, REQUEST_CANCELLING);
         r->wants_cancel = true;
-        link_queue(l, r);
-        link_pump(l);
+        send_soon(r);
         if (ops != NULL)
             ops->failed(owner, error, text);
         return;
@@ -256,13 +296,10 @@ static void append_token(struct request *r, uint32_t token)
     r->tokens[r->n_tokens++] = token;
 }
 
-void request_journal(struct request *r, const struct token_head *t, const struct part *parts,
-                     size_t n, uint64_t now_ns)
+static void note_generated(struct request *r, uint64_t now_ns)
 {
     struct model_histograms *h = r->model->histograms;
 
-    append_token(r, t->token); /* first: emitted means journaled */
-    r->is_changed = true;
     counter_add(&r->model->counters->completion_tokens, 1);
     if (r->first_token_ns == 0) {
         r->first_token_ns = now_ns;
@@ -272,9 +309,18 @@ void request_journal(struct request *r, const struct token_head *t, const struct
         if (r->orphaned_ns != 0)
             histogram_add(&h->resume_gap_seconds, now_ns - r->last_token_ns);
     }
-    r->orphaned_ns = 0;
     r->last_token_ns = now_ns;
+}
+
+void request_journal(struct request *r, const struct token_head *t, const struct part *parts,
+                     const struct top *tops, uint64_t now_ns)
+{
+    append_token(r, t->token); /* first: emitted means journaled */
+    r->is_changed = true;
+    if (makes_tokens(r) && (t->flags & TOKEN_PROMPT) == 0)
+        note_generated(r, now_ns);
+    r->orphaned_ns = 0;
     dispatch_progress(r);
     if (r->ops != NULL)
-        r->ops->token(r->owner, t, parts, n);
+        r->ops->token(r->owner, t, parts, tops);
 }

@@ -16,8 +16,8 @@
 #include "base/buf.h"
 #include "router/deadline.h"
 #include "router/errors.h"
+#include "router/route/record.h"
 #include "shm/layout.h"
-#include "shm/protocol.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -28,21 +28,24 @@ struct model;
 struct router;
 struct trial;
 
-struct part {
-    enum channel channel;
-    const char *text; /* borrowed, UTF-8 */
-    size_t len;
-};
-#define PARTS_MAX 16
-
 /* What a worker says, checked; the owner hears it. done and failed are the last words: after done
  * the owner calls request_release, after failed the request is no longer its own. */
 struct request_ops {
     void (*accepted)(void *owner);
-    void (*token)(void *owner, const struct token_head *t, const struct part *parts, size_t n);
-    void (*done)(void *owner, const struct done_head *d, const struct part *parts, size_t n);
+    void (*token)(void *owner, const struct token_head *t, const struct part *parts,
+                  const struct top *tops);
+    void (*done)(void *owner, const struct done_head *d, const struct part *parts);
     void (*failed)(void *owner, enum api_error error, const char *text);
 };
+
+/* The canonical request (shm/protocol.h) as bytes; requests that differ in the seed only share it. */
+struct canonical {
+    struct buf json;
+    uint32_t n_users;
+};
+struct canonical *canonical_new(void); /* its first user is the caller */
+struct canonical *canonical_share(struct canonical *c);
+void canonical_drop(struct canonical **c);
 
 struct request {
     uint64_t id;   /* low bits: slot; never reused */
@@ -55,8 +58,11 @@ struct request {
     const struct request_ops *ops; /* borrowed; NULL once the owner has left */
     void *owner;
 
-    /* canonical request */
-    struct buf json;
+    struct canonical *canonical; /* shared; NULL until it is complete */
+    enum prompt_kind kind;
+    bool has_echo;    /* its first prompt_tokens tokens are the prompt's */
+    uint8_t tops_max; /* tops of a token: 1 to this; 0 = none */
+    uint32_t window;  /* tokens that the worker may be ahead of the owner */
     uint64_t seed;
     uint64_t session; /* 0 = none */
     enum dialect dialect;
@@ -78,7 +84,7 @@ struct request {
     struct buf submit; /* head and journal of the SUBMIT being sent; the JSON follows */
     size_t submit_done;
     uint32_t n_taken;        /* journal length when the owner had taken everything */
-    uint32_t credit;         /* tokens granted in all: at most n_taken + CREDIT_TOKENS */
+    uint32_t credit;         /* tokens granted in all: at most n_taken + window */
     uint32_t tokens_at_bind; /* journal length then */
 
     /* waiting, or under trial (route/dispatch.c) */
@@ -118,6 +124,9 @@ struct request *request_new(struct router *rt, struct model *m, const struct req
 /* By id, from a worker: NULL when there is none (any more). */
 struct request *request_find(struct router *rt, uint64_t id);
 
+/* Tokens of the journal that were generated: neither echoed nor a text's. */
+uint32_t request_generated(const struct request *r);
+
 /* The owner has taken everything so far: grant credit. */
 void request_acknowledge(struct request *r);
 /* The owner leaves before the end. */
@@ -133,7 +142,7 @@ void request_publish(struct request *r);
 void request_unbind(struct request *r);
 void request_free(struct request *r);
 void request_journal(struct request *r, const struct token_head *t, const struct part *parts,
-                     size_t n, uint64_t now_ns);
+                     const struct top *tops, uint64_t now_ns);
 /* Once a tick: refresh the records of a part of the table. */
 void request_pool_tick(struct router *rt);
 

@@ -77,6 +77,68 @@ def test_completions(node):
     assert "".join(c.choices[0].text for c in chunks if c.choices) == words.text(5, 6)
 
 
+def test_several_answers(node):
+    """n, and several prompts, streamed and not."""
+    expected = [words.text(words.choice_seed(5, i), 6) for i in range(3)]
+    with client(node(models={"demo": {"simulate_tokens": 6}})) as c:
+        answer = c.chat.completions.create(model="demo", messages=MESSAGES, seed=5, max_tokens=6, n=3)
+        assert [choice.message.content for choice in answer.choices] == expected
+        assert answer.usage.completion_tokens == 18
+        texts = ["", "", ""]
+        for chunk in c.chat.completions.create(model="demo", messages=MESSAGES, seed=5, max_tokens=6,
+                                               n=3, stream=True):
+            for choice in chunk.choices:
+                texts[choice.index] += choice.delta.content or ""
+        assert texts == expected
+        with c.chat.completions.stream(model="demo", messages=MESSAGES, seed=5, n=3) as stream:
+            final = stream.get_final_completion()
+        assert [choice.message.content for choice in final.choices] == expected
+        answer = c.completions.create(model="demo", prompt=["a", "b c"], seed=5, max_tokens=6, n=2)
+        assert [choice.text for choice in answer.choices] == expected[:2] * 2
+        assert answer.usage.prompt_tokens == 3
+
+
+def test_logprobs(node):
+    with client(node(models={"demo": {"simulate_tokens": 6}})) as c:
+        answer = c.chat.completions.create(model="demo", messages=MESSAGES, seed=5, max_tokens=6,
+                                           logprobs=True, top_logprobs=3)
+        content = answer.choices[0].logprobs.content
+        assert [e.token for e in content] == [words.word(5, i) for i in range(6)]
+        assert [e.logprob for e in content] == [words.logprob(words.token(5, i), i) for i in range(6)]
+        assert all(bytes(e.bytes).decode() == e.token and len(e.top_logprobs) == 3 for e in content)
+        with c.chat.completions.stream(model="demo", messages=MESSAGES, seed=5, logprobs=True,
+                                       top_logprobs=3) as stream:
+            kinds = [event.type for event in stream]
+            final = stream.get_final_completion()
+        assert "logprobs.content.delta" in kinds
+        assert final.choices[0].logprobs.content == content
+        answer = c.completions.create(model="demo", prompt="x", seed=5, max_tokens=6, logprobs=2)
+        found = answer.choices[0].logprobs
+        assert found.tokens == [e.token for e in content]
+        assert found.token_logprobs == [e.logprob for e in content]
+        assert all(token in top for token, top in zip(found.tokens, found.top_logprobs)) and (
+            found.text_offset == [len(words.text(5, i)) for i in range(6)])
+
+
+def test_echo_of_token_ids(node):
+    """What lm-eval's local-completions sends: ids, echo, one token more, its log-probabilities."""
+    prompts = [words.text(1, 8), words.text(2, 5)]
+    with client(node()) as c:
+        answer = c.completions.create(
+            model="demo", prompt=[words.tokens(p) for p in prompts], temperature=0, max_tokens=1,
+            logprobs=1, seed=1234, echo=True)
+        assert [choice.text for choice in answer.choices] == [
+            p + words.text(1234, 1) for p in prompts]
+        for choice, prompt in zip(answer.choices, prompts):
+            logprobs = choice.logprobs
+            assert logprobs.token_logprobs[0] is None and logprobs.top_logprobs[0] is None
+            assert logprobs.tokens[:-1] == words.pieces(prompt)
+            assert all(type(value) is float for value in logprobs.token_logprobs[1:])
+        nothing = c.completions.create(model="demo", prompt=words.tokens(prompts[0]), max_tokens=0,
+                                       logprobs=1, echo=True)
+    assert nothing.choices[0].text == prompts[0] and nothing.usage.completion_tokens == 0
+
+
 def test_sampling_parameters(node):
     with client(node()) as c:
         answer = c.chat.completions.create(
@@ -99,8 +161,12 @@ def test_errors(node):
             c.chat.completions.create(model="demo", messages=MESSAGES, temperature=-1)
         assert e.value.param == "temperature" and e.value.type == "invalid_request_error"
         with pytest.raises(openai.BadRequestError) as e:
-            c.chat.completions.create(model="demo", messages=MESSAGES, n=3)
-        assert e.value.code == "unsupported_parameter" and e.value.param == "n"
+            c.chat.completions.create(model="demo", messages=MESSAGES, tools=[
+                {"type": "function", "function": {"name": "f", "parameters": {}}}])
+        assert e.value.code == "unsupported_parameter" and e.value.param == "tools"
+        with pytest.raises(openai.BadRequestError) as e:
+            c.completions.create(model="demo", prompt="x", n=2, best_of=3)
+        assert e.value.code == "unsupported_parameter" and e.value.param == "best_of"
 
 
 def test_retries_a_full_queue(node):

@@ -16,6 +16,7 @@ def read_wide():
 
 
 WIDE = read_wide()
+VOCAB = PLAIN + len(WIDE)
 
 
 def mix(seed, index):
@@ -25,15 +26,78 @@ def mix(seed, index):
     return z ^ (z >> 31)
 
 
-def word(seed, index):
-    token = mix(seed, index) % (PLAIN + len(WIDE))
-    space = " " if index else ""
-    if token >= PLAIN:
-        return space + WIDE[token - PLAIN]
-    syllables = (token >> 6 & 63, token & 63)
+def token(seed, index):
+    """The id of token `index` of an answer."""
+    return mix(seed, index) % VOCAB
+
+
+def token_text(id, is_first=False):
+    space = "" if is_first else " "
+    if id >= PLAIN:
+        return space + WIDE[id - PLAIN]
+    syllables = (id >> 6 & 63, id & 63)
     return space + "".join(CONSONANTS[s >> 2] + VOWELS[s & 3] for s in syllables)
+
+
+def word(seed, index):
+    return token_text(token(seed, index), index == 0)
 
 
 def text(seed, n):
     """The whole answer of n tokens."""
     return "".join(word(seed, i) for i in range(n))
+
+
+def choice_seed(seed, i):
+    """The seed of choice i of a prompt, as docs/api.md says it."""
+    return seed if i == 0 else mix(seed, i)
+
+
+# --- prompts ---
+
+def crc32c(data):
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+IDS = {token_text(id, True): id for id in reversed(range(VOCAB))}
+
+
+def pieces(prompt):
+    """The tokens' texts of a prompt whose words are short."""
+    found = re.findall(r"\s*\S+", prompt)
+    if found:
+        found[-1] += prompt[sum(map(len, found)):]
+    return found or ([prompt] if prompt else [])
+
+
+def tokens(prompt):
+    """Their ids."""
+    return [IDS.get(piece.strip(), crc32c(piece.strip().encode()) % VOCAB)
+            for piece in pieces(prompt)]
+
+
+# --- log-probabilities ---
+
+RANKS = 16
+
+
+def logprob_at(place, rank):
+    return -((place >> 8 & 15) + 32 * rank) / 64 if rank < RANKS else -9999.0
+
+
+def logprob(id, index):
+    """Of a token at its place in the answer."""
+    place = mix(id, index)
+    return logprob_at(place, place % 4)
+
+
+def likeliest(id, index, n):
+    """(id, log-probability) of the n likeliest ones at the place of this token."""
+    place = mix(id, index)
+    return [(id if rank == place % 4 else (id + 1 + 61 * rank) % VOCAB, logprob_at(place, rank))
+            for rank in range(n)]

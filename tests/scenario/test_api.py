@@ -63,6 +63,21 @@ def test_health(node):
     ("chat/completions", {"model": "demo", "messages": MESSAGES, "stop": ["a", 5]}, "stop"),
     ("completions", {"model": "demo"}, "prompt"),
     ("completions", {"model": "demo", "prompt": {}}, "prompt"),
+    ("completions", {"model": "demo", "prompt": []}, "prompt"),
+    ("completions", {"model": "demo", "prompt": [None]}, "prompt"),
+    ("completions", {"model": "demo", "prompt": [1, "a"]}, "prompt"),
+    ("completions", {"model": "demo", "prompt": ["a", 1]}, "prompt"),
+    ("completions", {"model": "demo", "prompt": [[1], []]}, "prompt"),
+    ("completions", {"model": "demo", "prompt": [[[1]]]}, "prompt"),
+    ("completions", {"model": "demo", "prompt": [-1]}, "prompt"),
+    ("completions", {"model": "demo", "prompt": [1.5]}, "prompt"),
+    ("completions", {"model": "demo", "prompt": [1 << 31]}, "prompt"),
+    ("completions", {"model": "demo", "prompt": ["a"] * 1025}, "n"),
+    ("completions", {"model": "demo", "prompt": ["a"] * 9, "n": 128}, "n"),
+    ("completions", {"model": "demo", "prompt": "a", "max_tokens": 0}, "max_tokens"),
+    ("chat/completions", {"model": "demo", "messages": MESSAGES, "n": 129}, "n"),
+    ("chat/completions", {"model": "demo", "messages": MESSAGES, "top_logprobs": 2}, "top_logprobs"),
+    ("chat/completions", {"model": "demo", "messages": MESSAGES, "logit_bias": {"x": 1}}, "logit_bias"),
 ])
 def test_bad_fields(node, path, body, param):
     got = node().post(f"/v1/{path}", body)
@@ -79,8 +94,9 @@ def test_a_body_that_is_no_object(node, document):
 
 
 @pytest.mark.parametrize("field, value", [
-    ("n", 2), ("logprobs", True), ("tools", [{"type": "function", "function": {"name": "f"}}]),
-    ("response_format", {"type": "json_object"}),
+    ("tools", [{"type": "function", "function": {"name": "f"}}]),
+    ("response_format", {"type": "json_object"}), ("tool_choice", "required"),
+    ("functions", [{"name": "f"}]),
 ])
 def test_known_but_not_to_be_had(node, field, value):
     """Nothing is accepted and silently not done."""
@@ -175,3 +191,13 @@ def test_failed_model_says_why(make_node):
     assert got.status == 503, got
     reason = n.ctl("status", "--json")["models"][0]["reason"]
     assert reason and reason in got.error()["message"], (got, reason)
+    assert got.error()["type"] == "overloaded_error" and int(got.field("retry-after")) >= 1
+    entry = n.get("/v1/models").json()["data"][0]
+    assert (entry["status"], entry["loaded"], entry["reason"]) == ("failed", False, reason)
+    assert n.get("/v1/models/demo").json() == entry
+    assert reason in n.ctl("status")
+    for path, body in (("/v1/completions", {"model": "demo", "prompt": "x", "stream": True}),
+                       ("/tokenize", {"prompt": "x"}), ("/detokenize", {"tokens": [1]}),
+                       ("/apply-template", {"messages": MESSAGES})):
+        got = n.post(path, body)
+        assert got.status == 503 and got.error()["code"] == "model_failed", (path, got)

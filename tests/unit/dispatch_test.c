@@ -64,25 +64,25 @@ static void on_accepted(void *owner)
     ((struct client *)owner)->is_accepted++;
 }
 
-static void on_token(void *owner, const struct token_head *t, const struct part *parts, size_t n)
+static void on_token(void *owner, const struct token_head *t, const struct part *parts,
+                     const struct top *tops)
 {
     struct client *c = owner;
 
     (void)parts;
-    (void)n;
+    (void)tops;
     assert_int_equal(t->index, c->n);
     c->token[c->n++] = t->token;
     if (!c->stalls)
         request_acknowledge(c->request);
 }
 
-static void on_done(void *owner, const struct done_head *d, const struct part *parts, size_t n)
+static void on_done(void *owner, const struct done_head *d, const struct part *parts)
 {
     struct client *c = owner;
 
     (void)d;
     (void)parts;
-    (void)n;
     c->is_done++;
     request_release(c->request);
     c->request = NULL;
@@ -100,7 +100,7 @@ static void on_failed(void *owner, enum api_error error, const char *text)
 
 static const struct request_ops ops = {on_accepted, on_token, on_done, on_failed};
 
-static struct client *start_client(int i)
+static struct client *new_client(int i)
 {
     struct client *c = &client[i];
 
@@ -108,7 +108,15 @@ static struct client *start_client(int i)
     c->request = request_new(rt, &rt->models[0], &ops, c);
     assert_non_null(c->request);
     c->request->seed = c->seed;
-    buf_add_str(&c->request->json, "{}");
+    c->request->canonical = canonical_new();
+    buf_add_str(&c->request->canonical->json, "{}");
+    return c;
+}
+
+static struct client *start_client(int i)
+{
+    struct client *c = new_client(i);
+
     dispatch_start(c->request);
     return c;
 }
@@ -465,11 +473,11 @@ static void test_queue_is_bounded_and_served(void **state)
     (void)state;
     start_worker(0); /* 8 seats */
     for (int i = 0; i < 12; i++) {
-        assert_int_equal(dispatch_admit(rt, &rt->models[0], false, &error, text, sizeof text), 0);
+        assert_int_equal(dispatch_admit(rt, &rt->models[0], 1, false, &error, text, sizeof text), 0);
         start_client(i);
     }
     assert_int_equal(rt->models[0].n_waiting, 4);
-    assert_int_not_equal(dispatch_admit(rt, &rt->models[0], true, &error, text, sizeof text), 0);
+    assert_int_not_equal(dispatch_admit(rt, &rt->models[0], 1, true, &error, text, sizeof text), 0);
     assert_int_equal(error, ERROR_QUEUE_FULL);
     for (int round = 0; round < 2; round++) {
         run(&worker[0], 1);
@@ -487,12 +495,8 @@ static void test_sessions_stay_with_their_worker(void **state)
     start_worker(0);
     start_worker(1);
     for (int i = 0; i < 6; i++) {
-        struct client *c = &client[i];
-        *c = (struct client){.seed = 1};
-        c->request = request_new(rt, &rt->models[0], &ops, c);
+        struct client *c = new_client(i);
         c->request->session = 4711;
-        c->request->seed = 1;
-        buf_add_str(&c->request->json, "{}");
         dispatch_start(c->request);
         used[c->request->link->slot]++;
         run(&worker[c->request->link->slot], 1);
@@ -563,6 +567,170 @@ static void test_violations(void **state)
         assert_answer(c, 42);
         kill_worker(0, EXIT_CLASS_KILLED);
     }
+}
+
+/* What a request did not ask for, or did and does not get: prompt of 5 tokens, echoed or not. */
+static void test_violations_of_what_was_asked(void **state)
+{
+    struct token_with_tops {
+        struct token_head head;
+        struct top_head top[3];
+    };
+    static const struct {
+        bool has_echo;
+        uint8_t tops_max;
+        struct token_with_tops token; /* the first one */
+        bool is_fine;
+    } rows[] = {
+        {false, 0, {{.token = 1}, {{0}}}, true},
+        {false, 0, {{.token = 1, .flags = TOKEN_PROMPT}, {{0}}}, false},
+        {false, 0, {{.token = 1, .n_tops = 1}, {{.token = 1}}}, false},
+        {false, 2, {{.token = 1}, {{0}}}, false},
+        {false, 2, {{.token = 1, .n_tops = 1}, {{.token = 1}}}, true},
+        {false, 2, {{.token = 1, .n_tops = 2}, {{.token = 1}, {.token = VOCAB - 1}}}, true},
+        {false, 2, {{.token = 1, .n_tops = 2}, {{.token = 1}, {.token = VOCAB}}}, false},
+        {false, 2, {{.token = 1, .n_tops = 3}, {{.token = 1}, {.token = 2}, {.token = 3}}}, false},
+        {true, 0, {{.token = 1, .flags = TOKEN_PROMPT}, {{0}}}, true},
+        {true, 0, {{.token = 1}, {{0}}}, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const struct token_with_tops *t = &rows[i].token;
+        start_worker(0);
+        struct client *c = new_client(0);
+        c->request->kind = PROMPT_COMPLETION;
+        c->request->has_echo = rows[i].has_echo;
+        c->request->tops_max = rows[i].tops_max;
+        dispatch_start(c->request);
+        run(&worker[0], 0);
+        say(&worker[0], RING_TOKEN, c->request->id, t,
+            sizeof t->head + t->head.n_tops * sizeof t->top[0]);
+        ring_publish(&worker[0].ring);
+        loop();
+        if ((rt->links[0].state == LINK_UP) != rows[i].is_fine)
+            fail_msg("row %zu was %s", i, rows[i].is_fine ? "refused" : "let through");
+        assert_int_equal(c->n, rows[i].is_fine);
+        request_cancel(c->request);
+        kill_worker(0, EXIT_CLASS_KILLED);
+        assert_int_equal(request_pool_open(&rt->requests), 0);
+    }
+}
+
+/* An echo is complete before anything else comes, and before the end. */
+static void test_an_echo_without_its_end(void **state)
+{
+    struct token_head echoed = {.token = 1, .flags = TOKEN_PROMPT};
+    struct done_head done = {.index = 4, .reason = FINISH_STOP};
+    uint64_t counted = counter_get(&rt->node->model_counters[0].completion_tokens);
+
+    (void)state;
+    for (int round = 0; round < 4; round++) {
+        start_worker(0);
+        struct client *c = new_client(0);
+        c->request->kind = PROMPT_COMPLETION;
+        c->request->has_echo = true;
+        dispatch_start(c->request);
+        run(&worker[0], 0);
+        for (echoed.index = 0; echoed.index < 4; echoed.index++)
+            say(&worker[0], RING_TOKEN, c->request->id, &echoed, sizeof echoed);
+        if (round == 0) /* a generated one too early */
+            say(&worker[0], RING_TOKEN, c->request->id, &(struct token_head){.index = 4}, sizeof echoed);
+        else if (round == 1)
+            say(&worker[0], RING_DONE, c->request->id, &done, sizeof done);
+        else
+            say(&worker[0], RING_TOKEN, c->request->id, &echoed, sizeof echoed);
+        if (round == 2) /* one too many */
+            say(&worker[0], RING_TOKEN, c->request->id,
+                &(struct token_head){.index = 5, .flags = TOKEN_PROMPT}, sizeof echoed);
+        else if (round == 3)
+            say(&worker[0], RING_TOKEN, c->request->id, &(struct token_head){.index = 5}, sizeof echoed);
+        ring_publish(&worker[0].ring);
+        loop();
+        assert_int_equal(rt->links[0].state, round == 3 ? LINK_UP : LINK_BROKEN);
+        assert_int_equal(request_generated(c->request), round == 3);
+        request_cancel(c->request);
+        kill_worker(0, EXIT_CLASS_KILLED);
+    }
+    assert_int_equal(counter_get(&rt->node->model_counters[0].completion_tokens), counted + 1);
+}
+
+/* Several requests of one owner: when one fails it cancels the rest, wherever they are. */
+static void fail_and_cancel(void *owner, enum api_error error, const char *text)
+{
+    on_failed(owner, error, text);
+    for (int i = 0; i < CLIENTS; i++)
+        if (client[i].request != NULL) {
+            struct request *r = client[i].request;
+            client[i].request = NULL;
+            request_cancel(r);
+        }
+}
+
+static void test_a_failure_that_cancels_others(void **state)
+{
+    static const struct request_ops family = {on_accepted, on_token, on_done, fail_and_cancel};
+
+    (void)state;
+    memset(client, 0, sizeof client);
+    for (int i = 0; i < 4; i++)
+        start_client(i)->request->ops = &family; /* no worker: they wait */
+    assert_int_equal(rt->models[0].n_waiting, 4);
+    dispatch_abandon(&rt->models[0], ERROR_MODEL_FAILED, "it is gone");
+    assert_int_equal(client[0].is_failed, 1);
+    assert_int_equal(rt->models[0].n_waiting, 0);
+    assert_int_equal(request_pool_open(&rt->requests), 0);
+
+    start_worker(0); /* suspects, in two trials that wait for a worker */
+    for (int i = 0; i < 8; i++)
+        start_client(i)->request->ops = &family;
+    run(&worker[0], 0);
+    kill_worker(0, EXIT_CLASS_FAULT);
+    assert_false(TAILQ_EMPTY(&rt->models[0].trials));
+    dispatch_abandon(&rt->models[0], ERROR_MODEL_FAILED, "it is gone");
+    assert_true(TAILQ_EMPTY(&rt->models[0].trials));
+    assert_int_equal(request_pool_open(&rt->requests), 0);
+
+    start_worker(0); /* refused by the worker in the middle of its turn, the others are there, too */
+    for (int i = 0; i < 10; i++)
+        start_client(i)->request->ops = &family;
+    run(&worker[0], 2);
+    struct {
+        struct fail_head head;
+        char text[2];
+    } refusal = {{.code = FAIL_INTERNAL, .len = 2}, "no"};
+    say(&worker[0], RING_FAIL, worker[0].job[0].id, &refusal, sizeof refusal.head + 2);
+    say_token(&worker[0], &worker[0].job[1]); /* has not seen its cancel yet */
+    ring_publish(&worker[0].ring);
+    loop();
+    assert_int_equal(rt->links[0].state, LINK_UP);
+    assert_int_equal(rt->models[0].n_waiting, 0);
+    take(&worker[0]);
+    for (size_t i = 1; i < worker[0].n_jobs; i++) {
+        assert_true(worker[0].job[i].is_cancelled);
+        say(&worker[0], RING_CANCELLED, worker[0].job[i].id, NULL, 0);
+    }
+    ring_publish(&worker[0].ring);
+    loop();
+    assert_int_equal(request_pool_open(&rt->requests), 0);
+}
+
+/* Requests that come together are admitted together. */
+static void test_admission_of_several(void **state)
+{
+    enum api_error error;
+    char text[200];
+    struct model *m = &rt->models[0];
+
+    (void)state;
+    start_worker(0); /* 8 seats, and 4 may wait */
+    assert_int_equal(dispatch_admit(rt, m, 12, false, &error, text, sizeof text), 0);
+    assert_int_not_equal(dispatch_admit(rt, m, 13, false, &error, text, sizeof text), 0);
+    assert_int_equal(error, ERROR_QUEUE_FULL);
+    for (int i = 0; i < 9; i++)
+        start_client(i);
+    assert_int_equal(dispatch_admit(rt, m, 3, false, &error, text, sizeof text), 0);
+    assert_int_not_equal(dispatch_admit(rt, m, 4, false, &error, text, sizeof text), 0);
 }
 
 /* A batch with one request whose presence kills the worker: in the prefill (at once), or in the
@@ -699,6 +867,10 @@ int main(void)
         T(test_queue_is_bounded_and_served),
         T(test_sessions_stay_with_their_worker),
         T(test_violations),
+        T(test_violations_of_what_was_asked),
+        T(test_an_echo_without_its_end),
+        T(test_a_failure_that_cancels_others),
+        T(test_admission_of_several),
         T(test_poison_is_isolated),
         T(test_fresh_poison_is_the_prime_suspect),
         T(test_drain_takes_no_new_work),

@@ -67,23 +67,63 @@ static const struct {
     {"\"stop\":{}", DIALECT_CHAT, ERROR_INVALID_BODY, "stop"},
     {"\"logit_bias\":{\"5\":1}", DIALECT_CHAT, -1, NULL},
     {"\"logit_bias\":[]", DIALECT_CHAT, ERROR_INVALID_BODY, "logit_bias"},
+    {"\"logit_bias\":{\"5\":-100,\"4294967295\":100.0}", DIALECT_COMPLETION, -1, NULL},
+    {"\"logit_bias\":{\"5\":101}", DIALECT_CHAT, ERROR_INVALID_BODY, "logit_bias"},
+    {"\"logit_bias\":{\"5\":\"1\"}", DIALECT_CHAT, ERROR_INVALID_BODY, "logit_bias"},
+    {"\"logit_bias\":{\"x\":1}", DIALECT_CHAT, ERROR_INVALID_BODY, "logit_bias"},
+    {"\"logit_bias\":{\"5 \":1}", DIALECT_CHAT, ERROR_INVALID_BODY, "logit_bias"},
     {"\"stream_options\":{\"include_usage\":true}", DIALECT_CHAT, -1, NULL},
     {"\"stream_options\":1", DIALECT_CHAT, ERROR_INVALID_BODY, "stream_options"},
     {"\"n\":1", DIALECT_CHAT, -1, NULL},
-    {"\"n\":2", DIALECT_CHAT, ERROR_UNSUPPORTED_PARAMETER, "n"},
+    {"\"n\":128", DIALECT_CHAT, -1, NULL},
+    {"\"n\":129", DIALECT_CHAT, ERROR_INVALID_BODY, "n"},
+    {"\"n\":0", DIALECT_COMPLETION, ERROR_INVALID_BODY, "n"},
+    {"\"n\":\"none\"", DIALECT_CHAT, ERROR_INVALID_BODY, "n"},
+    {"\"n\":false", DIALECT_CHAT, ERROR_INVALID_BODY, "n"},
+    {"\"best_of\":3,\"n\":3", DIALECT_COMPLETION, -1, NULL},
+    {"\"best_of\":1", DIALECT_COMPLETION, -1, NULL},
     {"\"best_of\":3", DIALECT_COMPLETION, ERROR_UNSUPPORTED_PARAMETER, "best_of"},
+    {"\"best_of\":3", DIALECT_CHAT, -1, NULL}, /* not a field there */
     {"\"logprobs\":false", DIALECT_CHAT, -1, NULL},
-    {"\"logprobs\":true", DIALECT_CHAT, ERROR_UNSUPPORTED_PARAMETER, "logprobs"},
-    {"\"logprobs\":5", DIALECT_COMPLETION, ERROR_UNSUPPORTED_PARAMETER, "logprobs"},
-    {"\"echo\":true", DIALECT_COMPLETION, ERROR_UNSUPPORTED_PARAMETER, "echo"},
+    {"\"logprobs\":true", DIALECT_CHAT, -1, NULL},
+    {"\"logprobs\":1", DIALECT_CHAT, ERROR_INVALID_BODY, "logprobs"},
+    {"\"logprobs\":\"auto\"", DIALECT_CHAT, ERROR_INVALID_BODY, "logprobs"},
+    {"\"logprobs\":true,\"top_logprobs\":20", DIALECT_CHAT, -1, NULL},
+    {"\"logprobs\":true,\"top_logprobs\":21", DIALECT_CHAT, ERROR_INVALID_BODY, "top_logprobs"},
+    {"\"top_logprobs\":0", DIALECT_CHAT, -1, NULL},
+    {"\"top_logprobs\":1", DIALECT_CHAT, ERROR_INVALID_BODY, "top_logprobs"},
+    {"\"top_logprobs\":1,\"logprobs\":false", DIALECT_CHAT, ERROR_INVALID_BODY, "top_logprobs"},
+    {"\"logprobs\":0", DIALECT_COMPLETION, -1, NULL},
+    {"\"logprobs\":20", DIALECT_COMPLETION, -1, NULL},
+    {"\"logprobs\":21", DIALECT_COMPLETION, ERROR_INVALID_BODY, "logprobs"},
+    {"\"logprobs\":true", DIALECT_COMPLETION, ERROR_INVALID_BODY, "logprobs"},
+    {"\"echo\":true", DIALECT_COMPLETION, -1, NULL},
+    {"\"echo\":1", DIALECT_COMPLETION, ERROR_INVALID_BODY, "echo"},
+    {"\"max_tokens\":0,\"echo\":true", DIALECT_COMPLETION, -1, NULL},
+    {"\"max_tokens\":0,\"echo\":false", DIALECT_COMPLETION, ERROR_INVALID_BODY, "max_tokens"},
+    {"\"max_tokens\":0,\"echo\":true", DIALECT_CHAT, ERROR_INVALID_BODY, "max_tokens"},
+    {"\"add_special_tokens\":false", DIALECT_COMPLETION, -1, NULL},
+    {"\"add_special_tokens\":0", DIALECT_TOKENIZE, ERROR_INVALID_BODY, "add_special_tokens"},
     {"\"suffix\":\"\"", DIALECT_COMPLETION, -1, NULL},
     {"\"suffix\":\"x\"", DIALECT_COMPLETION, ERROR_UNSUPPORTED_PARAMETER, "suffix"},
     {"\"suffix\":\"auto\"", DIALECT_COMPLETION, ERROR_UNSUPPORTED_PARAMETER, "suffix"},
-    {"\"n\":\"none\"", DIALECT_CHAT, ERROR_UNSUPPORTED_PARAMETER, "n"},
-    {"\"n\":false", DIALECT_CHAT, ERROR_UNSUPPORTED_PARAMETER, "n"},
     {"\"tools\":\"auto\"", DIALECT_CHAT, ERROR_UNSUPPORTED_PARAMETER, "tools"},
-    {"\"logprobs\":0", DIALECT_COMPLETION, -1, NULL},
-    {"\"logprobs\":\"auto\"", DIALECT_CHAT, ERROR_UNSUPPORTED_PARAMETER, "logprobs"},
+    {"\"tools\":[{\"type\":\"function\"}]", DIALECT_TOKENIZE, -1, NULL},
+    {"\"tools\":[{\"type\":\"function\"}]", DIALECT_TEMPLATE, -1, NULL},
+    {"\"tools\":[1]", DIALECT_TEMPLATE, ERROR_INVALID_BODY, "tools"},
+    {"\"tools\":{}", DIALECT_TEMPLATE, ERROR_INVALID_BODY, "tools"},
+    {"\"tool_choice\":\"required\"", DIALECT_TEMPLATE, ERROR_UNSUPPORTED_PARAMETER, "tool_choice"},
+    {"\"functions\":[{}]", DIALECT_TOKENIZE, ERROR_UNSUPPORTED_PARAMETER, "functions"},
+    {"\"chat_template_kwargs\":{}", DIALECT_TEMPLATE, -1, NULL},
+    {"\"chat_template_kwargs\":[]", DIALECT_TOKENIZE, ERROR_INVALID_BODY, "chat_template_kwargs"},
+    {"\"add_generation_prompt\":false", DIALECT_TEMPLATE, -1, NULL},
+    {"\"add_generation_prompt\":1", DIALECT_TOKENIZE, ERROR_INVALID_BODY, "add_generation_prompt"},
+    {"\"prompt\":[1]", DIALECT_TOKENIZE, ERROR_INVALID_BODY, "prompt"},
+    {"\"content\":1", DIALECT_TOKENIZE, ERROR_INVALID_BODY, "content"},
+    {"\"with_pieces\":1", DIALECT_TOKENIZE, ERROR_INVALID_BODY, "with_pieces"},
+    {"\"return_token_strs\":\"\"", DIALECT_TOKENIZE, ERROR_INVALID_BODY, "return_token_strs"},
+    {"\"tokens\":\"x\"", DIALECT_DETOKENIZE, ERROR_INVALID_BODY, "tokens"},
+    {"\"temperature\":9", DIALECT_DETOKENIZE, -1, NULL}, /* not a field there */
     /* r1: a field of the other dialect was read unchecked, and ended the router */
     {"\"max_completion_tokens\":\"a\"", DIALECT_COMPLETION, -1, NULL},
     {"\"tools\":[]", DIALECT_CHAT, -1, NULL},
@@ -144,20 +184,78 @@ static void test_values(void **state)
     assert_true(p.has_seed && p.seed == (uint64_t)-2);
     assert_true(p.is_stream);
     assert_string_equal(p.model, "m");
+    assert_int_equal(p.n, 1);
+    assert_int_equal(p.logprobs, -1);
+    assert_true(p.add_special_tokens && p.add_generation_prompt && !p.has_echo);
+
+    assert_int_equal(read_with("\"n\":3,\"logprobs\":true", DIALECT_CHAT, &p, &e), 0);
+    assert_int_equal(p.n, 3);
+    assert_int_equal(p.logprobs, 0);
+    assert_int_equal(p.max_tokens, -1);
+    assert_int_equal(read_with("\"logprobs\":5,\"echo\":true,\"max_tokens\":0", DIALECT_COMPLETION,
+                               &p, &e),
+                     0);
+    assert_int_equal(p.logprobs, 5);
+    assert_int_equal(p.max_tokens, 0);
+    assert_true(p.has_echo);
+
+    /* a rendered text has its special tokens already */
+    assert_int_equal(read_with("\"prompt\":\"\"", DIALECT_TOKENIZE, &p, &e), 0);
+    assert_true(p.add_special_tokens);
+    assert_int_equal(read_with("\"messages\":[1]", DIALECT_TOKENIZE, &p, &e), 0);
+    assert_false(p.add_special_tokens);
+    assert_int_equal(read_with("\"messages\":[1],\"add_special_tokens\":true", DIALECT_TOKENIZE,
+                               &p, &e),
+                     0);
+    assert_true(p.add_special_tokens);
+}
+
+/* The texts may do without a model; the others may not. */
+static void test_no_model(void **state)
+{
+    struct json_object *body = parse("{\"prompt\":\"x\",\"messages\":[1],\"tokens\":[]}");
+    struct params p;
+    struct param_error e;
+
+    (void)state;
+    assert_int_not_equal(params_read(&p, body, DIALECT_CHAT, &e), 0);
+    assert_int_not_equal(params_read(&p, body, DIALECT_COMPLETION, &e), 0);
+    for (int d = DIALECT_TOKENIZE; d <= DIALECT_TEMPLATE; d++) {
+        assert_int_equal(params_read(&p, body, (enum dialect)d, &e), 0);
+        assert_string_equal(p.model, "");
+    }
+    json_free(&body);
 }
 
 static void test_canonical_form(void **state)
 {
     static const struct {
-        const char *body, *canonical;
+        const char *body;
+        enum dialect dialect;
+        const char *canonical;
     } cases[] = {
-        {"{\"model\":\"m\"}", ",\"stop\":[],\"sampling\":{}"},
-        {"{\"model\":\"m\",\"max_tokens\":3,\"stop\":\"a\"}",
+        {"{\"model\":\"m\"}", DIALECT_CHAT, ",\"stop\":[],\"sampling\":{}"},
+        {"{\"model\":\"m\",\"max_tokens\":3,\"stop\":\"a\"}", DIALECT_CHAT,
          ",\"max_tokens\":3,\"stop\":[\"a\"],\"sampling\":{}"},
-        {"{\"model\":\"m\",\"stop\":[\"\",\"b\",\"c\\n\"]}",
+        {"{\"model\":\"m\",\"stop\":[\"\",\"b\",\"c\\n\"]}", DIALECT_CHAT,
          ",\"stop\":[\"b\",\"c\\n\"],\"sampling\":{}"},
-        {"{\"model\":\"m\",\"top_k\":5,\"temperature\":0.5,\"user\":\"u\"}",
+        {"{\"model\":\"m\",\"top_k\":5,\"temperature\":0.5,\"user\":\"u\"}", DIALECT_CHAT,
          ",\"stop\":[],\"sampling\":{\"temperature\":0.5,\"top_k\":5}"},
+        {"{\"model\":\"m\",\"logprobs\":true,\"top_logprobs\":2,\"n\":2}", DIALECT_CHAT,
+         ",\"logprobs\":2,\"stop\":[],\"sampling\":{}"},
+        {"{\"model\":\"m\",\"echo\":true,\"max_tokens\":0,\"logprobs\":1,"
+         "\"add_special_tokens\":false}",
+         DIALECT_COMPLETION,
+         ",\"max_tokens\":0,\"logprobs\":1,\"echo\":true,\"add_special_tokens\":false,\"stop\":[],"
+         "\"sampling\":{}"},
+        {"{\"messages\":[1],\"with_pieces\":true,\"add_generation_prompt\":false,"
+         "\"chat_template_kwargs\":{\"a\":1},\"stop\":\"x\",\"temperature\":1}",
+         DIALECT_TOKENIZE,
+         ",\"pieces\":true,\"add_special_tokens\":false,\"add_generation_prompt\":false,"
+         "\"sampling\":{\"chat_template_kwargs\":{\"a\":1}}"},
+        {"{\"messages\":[1],\"reasoning_effort\":\"low\"}", DIALECT_TEMPLATE,
+         ",\"sampling\":{\"reasoning_effort\":\"low\"}"},
+        {"{\"tokens\":[1]}", DIALECT_DETOKENIZE, ",\"sampling\":{}"},
     };
 
     (void)state;
@@ -167,8 +265,8 @@ static void test_canonical_form(void **state)
         struct param_error e;
         struct buf out = {0};
 
-        assert_int_equal(params_read(&p, body, DIALECT_CHAT, &e), 0);
-        params_write(&p, body, DIALECT_CHAT, &out);
+        assert_int_equal(params_read(&p, body, cases[i].dialect, &e), 0);
+        params_write(&p, body, cases[i].dialect, &out);
         assert_string_equal(buf_text(&out), cases[i].canonical);
         buf_free(&out);
         json_free(&body);
@@ -181,6 +279,7 @@ int main(void)
         cmocka_unit_test(test_rows),
         cmocka_unit_test(test_the_body_itself),
         cmocka_unit_test(test_values),
+        cmocka_unit_test(test_no_model),
         cmocka_unit_test(test_canonical_form),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

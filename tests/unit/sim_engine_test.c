@@ -40,7 +40,9 @@ struct rig {
 struct seen {
     uint32_t n_accepts, prompt_tokens;
     uint32_t n_tokens, first_index, last_index;
+    uint32_t n_prompt; /* of these, echoed */
     uint32_t ids[4096];
+    struct buf records; /* the TOKENs, one after another */
     uint64_t due_ns[4096]; /* when the token came */
     struct buf text[channel_count];
     enum ring_type end; /* 0 = not yet */
@@ -135,7 +137,8 @@ static int turn(struct rig *r, struct err *e)
     return 0;
 }
 
-static void see_parts(struct seen *s, const uint8_t *at, size_t len, uint8_t n)
+/* What is behind the parts. */
+static size_t see_parts(struct seen *s, const uint8_t *at, size_t len, uint8_t n)
 {
     for (; n > 0; n--) {
         struct part_head part;
@@ -148,12 +151,45 @@ static void see_parts(struct seen *s, const uint8_t *at, size_t len, uint8_t n)
         at += part.len;
         len -= part.len;
     }
+    return len;
+}
+
+/* The token itself first. */
+static void see_tops(const struct token_head *token, const uint8_t *at, size_t len)
+{
+    for (uint8_t i = 0; i < token->n_tops; i++) {
+        struct top_head top;
+        assert_true(len >= sizeof top);
+        memcpy(&top, at, sizeof top);
+        assert_true(i > 0 || top.token == token->token);
+        assert_true(i > 0 || memcmp(&top.logprob, &token->logprob, sizeof top.logprob) == 0);
+        at += sizeof top + top.len;
+        len -= sizeof top + top.len;
+    }
     assert_int_equal(len, 0);
+}
+
+static void see_token(struct rig *r, struct seen *s, const struct ring_record *rec)
+{
+    struct token_head token;
+
+    assert_int_equal(s->n_accepts, 1);
+    memcpy(&token, rec->data, sizeof token);
+    if (s->n_tokens == 0)
+        s->first_index = token.index;
+    else
+        assert_int_equal(token.index, s->last_index + 1);
+    s->last_index = token.index;
+    s->ids[s->n_tokens] = token.token;
+    s->due_ns[s->n_tokens++] = r->now_ns;
+    s->n_prompt += token.flags == TOKEN_PROMPT;
+    buf_add(&s->records, rec->data, rec->len);
+    size_t rest = see_parts(s, rec->data + sizeof token, rec->len - sizeof token, token.n_parts);
+    see_tops(&token, rec->data + rec->len - rest, rest);
 }
 
 static void see_record(struct rig *r, struct seen *s, const struct ring_record *rec)
 {
-    struct token_head token;
     struct accept_body accept;
     struct fail_head failure;
 
@@ -166,20 +202,13 @@ static void see_record(struct rig *r, struct seen *s, const struct ring_record *
         s->n_accepts++;
         break;
     case RING_TOKEN:
-        assert_int_equal(s->n_accepts, 1);
-        memcpy(&token, rec->data, sizeof token);
-        if (s->n_tokens == 0)
-            s->first_index = token.index;
-        else
-            assert_int_equal(token.index, s->last_index + 1);
-        s->last_index = token.index;
-        s->ids[s->n_tokens] = token.token;
-        s->due_ns[s->n_tokens++] = r->now_ns;
-        see_parts(s, rec->data + sizeof token, rec->len - sizeof token, token.n_parts);
+        see_token(r, s, rec);
         break;
     case RING_DONE:
         memcpy(&s->done, rec->data, sizeof s->done);
-        see_parts(s, rec->data + sizeof s->done, rec->len - sizeof s->done, s->done.n_parts);
+        assert_int_equal(see_parts(s, rec->data + sizeof s->done, rec->len - sizeof s->done,
+                                   s->done.n_parts),
+                         0);
         s->end = RING_DONE;
         break;
     case RING_FAIL:
@@ -218,9 +247,11 @@ static void look(struct rig *r, struct seen *seen, int n)
 
 static void seen_free(struct seen *seen, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         for (int c = 0; c < (int)channel_count; c++)
             buf_free(&seen[i].text[c]);
+        buf_free(&seen[i].records);
+    }
     free(seen);
 }
 
@@ -278,7 +309,6 @@ static const struct {
     {PROMPT ",\"max_tokens\":40}", 40, FINISH_LENGTH},
     {PROMPT ",\"max_tokens\":41}", 40, FINISH_STOP},
     {PROMPT ",\"max_tokens\":1}", 1, FINISH_LENGTH},
-    {PROMPT ",\"max_tokens\":0}", 0, FINISH_LENGTH},
 };
 
 static void length_and_reason(void **state)
@@ -306,7 +336,7 @@ static void check_resume(struct config_model model, const char *json, uint64_t s
 {
     struct rig r;
     struct seen *whole = SEEN(2);
-    size_t texts[4097][2] = {{0}};
+    size_t texts[4097][2] = {{0}}, records[4097] = {0};
 
     rig_open(&r, model, 256);
     submit(&r, 1, seed, json, NULL, 0, CREDIT);
@@ -317,6 +347,7 @@ static void check_resume(struct config_model model, const char *json, uint64_t s
             look(&r, whole, 1);
             for (int c = 0; c < 2 && whole[1].n_tokens != before; c++)
                 texts[whole[1].n_tokens][c] = buf_pending(&whole[1].text[c]);
+            records[whole[1].n_tokens] = buf_pending(&whole[1].records);
         }
     }
     rig_close(&r);
@@ -327,6 +358,10 @@ static void check_resume(struct config_model model, const char *json, uint64_t s
         finish(&r, rest, 1u << 1);
         assert_int_equal(rest[1].end, RING_DONE);
         assert_int_equal(rest[1].n_tokens, whole[1].n_tokens - k);
+        size_t len = buf_pending(&rest[1].records);
+        assert_int_equal(len, buf_pending(&whole[1].records) - records[k]);
+        if (len > 0)
+            assert_memory_equal(rest[1].records.data, whole[1].records.data + records[k], len);
         assert_int_equal(rest[1].done.index, whole[1].done.index);
         assert_int_equal(rest[1].done.reason, whole[1].done.reason);
         for (int c = 0; c < 2; c++) {
@@ -350,6 +385,100 @@ static void resume_anywhere(void **state)
     /* seed 42 says: nije bibo zahi vaja lisi schön hole zona */
     check_resume(fast(), PROMPT ",\"stop\":[\"lisi sch\",\"bo zahx\",\" zahi vajo\"]}", 42);
     check_resume(fast(), PROMPT ",\"stop\":[\"ön\"],\"max_tokens\":30}", 42);
+}
+
+#define MESSAGES \
+    "\"messages\":[{\"role\":\"user\",\"content\":\"bibo  zahi\\n\"}," \
+    "{\"role\":\"assistant\",\"reasoning\":\"hm\",\"content\":[{\"type\":\"text\"," \
+    "\"text\":\"sch\u00f6n\"}]}]"
+
+/* A request whose prompt is a word of three tokens, with a character across two of them. */
+static void write_long_word(struct buf *json, const char *kind, const char *more)
+{
+    buf_clear(json);
+    buf_printf(json, "{\"kind\":\"%s\",\"prompt\":\"", kind);
+    for (int i = 0; i < 150; i++)
+        buf_add_str(json, "日");
+    buf_printf(json, "\",%s}", more);
+}
+
+/* Log-probabilities, echo, and the kinds that say what they were given: at every token, too. */
+static void resume_of_all_kinds(void **state)
+{
+    struct buf json = {0};
+
+    (void)state;
+    write_long_word(&json, "tokenize", "\"pieces\":true");
+    check_resume(fast(), buf_text(&json), 5);
+    write_long_word(&json, "completion", "\"echo\":true");
+    check_resume(fast(), buf_text(&json), 5);
+    buf_free(&json);
+    check_resume(fast(), PROMPT ",\"logprobs\":0}", 5);
+    check_resume(fast(), PROMPT ",\"logprobs\":20,\"stop\":[\"lisi sch\"]}", 42);
+    check_resume(fast(), PROMPT ",\"logprobs\":1,\"echo\":true,\"max_tokens\":0}", 5);
+    check_resume(fast(), PROMPT ",\"logprobs\":3,\"echo\":true,\"stop\":[\"little\"]}", 5);
+    check_resume(fast(), "{\"kind\":\"completion\",\"prompt\":[7,4100,0],\"echo\":true}", 5);
+    check_resume(fast(), "{\"kind\":\"tokenize\",\"pieces\":true," MESSAGES "}", 5);
+    check_resume(fast(), "{\"kind\":\"detokenize\",\"prompt\":[7,4100,0]}", 5);
+    check_resume(fast(), "{\"kind\":\"template\"," MESSAGES "}", 5);
+}
+
+static void expect_said(const struct seen *s, const char *text, uint32_t n_tokens,
+                        uint32_t n_prompt)
+{
+    struct buf said = {0};
+
+    buf_add(&said, s->text[CHANNEL_CONTENT].data, buf_pending(&s->text[CHANNEL_CONTENT]));
+    assert_int_equal(s->end, RING_DONE);
+    assert_string_equal(buf_text(&said), text);
+    assert_int_equal(s->n_tokens, n_tokens);
+    assert_int_equal(s->n_prompt, n_prompt);
+    buf_free(&said);
+}
+
+/* What each kind says; a word longer than a token, and a character across two tokens. */
+static void kinds(void **state)
+{
+    struct rig r;
+    struct seen *seen = SEEN(9);
+    struct buf word = {0}, json = {0};
+
+    (void)state;
+    rig_open(&r, fast(), 256);
+    submit(&r, 1, 42, PROMPT ",\"echo\":true,\"max_tokens\":2}", NULL, 0, CREDIT);
+    submit(&r, 2, 42, PROMPT ",\"echo\":true,\"max_tokens\":0}", NULL, 0, CREDIT);
+    submit(&r, 3, 1, "{\"kind\":\"tokenize\",\"prompt\":\" zahi bibo\"}", NULL, 0, CREDIT);
+    submit(&r, 4, 1, "{\"kind\":\"detokenize\",\"prompt\":[2563,4102]}", NULL, 0, CREDIT);
+    submit(&r, 5, 1, "{\"kind\":\"template\",\"tools\":[{}]," MESSAGES "}", NULL, 0, CREDIT);
+    submit(&r, 6, 1,
+           "{\"kind\":\"template\",\"add_generation_prompt\":false,\"sampling\":"
+           "{\"chat_template_kwargs\":{\"a\":1}}," MESSAGES "}",
+           NULL, 0, CREDIT);
+    for (int i = 0; i < 150; i++)
+        buf_add_str(&word, "日");
+    write_long_word(&json, "completion", "\"echo\":true,\"max_tokens\":0");
+    submit(&r, 7, 1, buf_text(&json), NULL, 0, CREDIT);
+    submit(&r, 8, 1, "{\"kind\":\"detokenize\",\"prompt\":[4160]}", NULL, 0, CREDIT);
+    finish(&r, seen, 0x1fe);
+    expect_said(&seen[1], "three little wordsnije bibo", 5, 3);
+    expect_said(&seen[2], "three little words", 3, 3);
+    assert_int_equal(seen[2].done.reason, FINISH_LENGTH);
+    assert_int_equal(seen[2].prompt_tokens, 3);
+    expect_said(&seen[3], "", 2, 0);
+    assert_int_equal(seen[3].ids[0], sim_word_token("zahi", 4));
+    assert_int_equal(seen[3].prompt_tokens, 0);
+    expect_said(&seen[4], "pabo schön", 2, 0);
+    assert_int_equal(seen[4].ids[0], 0);
+    expect_said(&seen[5], "tools: [{}]\nuser: bibo  zahi\n\nassistant: (hm) schön\nassistant:", 9, 0);
+    expect_said(&seen[6],
+                "chat_template_kwargs: {\"a\":1}\nuser: bibo  zahi\n\nassistant: (hm) schön\n", 8, 0);
+    expect_said(&seen[7], buf_text(&word), 3, 3);
+    assert_int_equal(seen[8].end, RING_FAIL);
+    assert_string_equal(seen[8].fail_text, "prompt[0]: token 4160, this model has 0 to 4159");
+    buf_free(&word);
+    buf_free(&json);
+    seen_free(seen, 9);
+    rig_close(&r);
 }
 
 static void resume_must_fit(void **state)
@@ -825,6 +954,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(length_and_reason),
         cmocka_unit_test(resume_anywhere),
+        cmocka_unit_test(resume_of_all_kinds),
+        cmocka_unit_test(kinds),
         cmocka_unit_test(resume_must_fit),
         cmocka_unit_test(script_answers),
         cmocka_unit_test(script_delays),

@@ -31,7 +31,7 @@ static void one_answer(void **state)
     (void)state;
     assert_int_equal(parse(&s,
                            "{\"pieces\": [\"<\", {\"text\": \"hm\\u0000\", \"channel\": "
-                           "\"reasoning\", \"delay_ms\": 40}, \"\"],"
+                           "\"reasoning\", \"delay_ms\": 40}, \"\", {\"bytes\": [240, 159]}],"
                            " \"finish\": \"tool_calls\", \"delay_ms\": 7}",
                            &e),
                      0);
@@ -40,7 +40,7 @@ static void one_answer(void **state)
     assert_int_equal(a->match_len, 0);
     assert_int_equal(a->finish, FINISH_TOOL_CALLS);
     assert_int_equal(a->delay_ms, 7);
-    assert_int_equal(a->n_pieces, 3);
+    assert_int_equal(a->n_pieces, 4);
     assert_string_equal(a->piece[0].text, "<");
     assert_int_equal(a->piece[0].channel, CHANNEL_CONTENT);
     assert_int_equal(a->piece[1].len, 3);
@@ -48,6 +48,8 @@ static void one_answer(void **state)
     assert_int_equal(a->piece[1].channel, CHANNEL_REASONING);
     assert_int_equal(a->piece[1].delay_ms, 40);
     assert_int_equal(a->piece[2].len, 0);
+    assert_int_equal(a->piece[3].len, 2);
+    assert_memory_equal(a->piece[3].text, "\xf0\x9f", 2);
     script_free(&s);
 }
 
@@ -73,6 +75,9 @@ static void several_answers(void **state)
 static const struct {
     const char *text, *says;
 } bad[] = {
+    {"{\"pieces\": [{\"bytes\": [1, 256]}]}", "bytes[1]: expected an integer from 0 to 255"},
+    {"{\"pieces\": [{\"bytes\": \"x\"}]}", "bytes: found string"},
+    {"{\"pieces\": [{\"bytes\": [1], \"text\": \"x\"}]}", "there is text, too"},
     {"7", "answer 0: found number, expected object"},
     {"[]", "no answer"},
     {"{}", "pieces: expected an array"},

@@ -17,13 +17,21 @@
 struct rec {
     struct token token[TOKENS_MAX];
     char text[TOKENS_MAX][TOKEN_TEXT_MAX + 1];
-    uint32_t n;
+    uint32_t n, n_echo; /* the first ones are echoed */
 };
+
+/* A record without tokens whose first n_echo will be of the prompt. */
+static void clear(struct rec *r, uint32_t n_echo)
+{
+    r->n = 0;
+    r->n_echo = n_echo;
+}
 
 static void add_token(struct rec *r, enum channel channel, const char *text, size_t len)
 {
     memcpy(r->text[r->n], text, len);
-    r->token[r->n] = (struct token){.channel = channel, .text = r->text[r->n], .len = len};
+    r->token[r->n] = (struct token){
+        .channel = channel, .text = r->text[r->n], .len = len, .is_prompt = r->n < r->n_echo};
     r->n++;
 }
 
@@ -76,6 +84,13 @@ static void run(struct answer *a, const struct rec *r, uint32_t from, struct buf
     assert_int_equal(buf_pending(&a->ready), 0);
 }
 
+static void begin(struct answer *a, const struct rec *r, const struct stop_list *stops,
+                  uint32_t n_max)
+{
+    answer_init(a, stops, n_max);
+    answer_echo(a, r->n_echo);
+}
+
 /* The state after tokens [0, k) of somebody else. */
 static void replay(struct answer *a, const struct rec *r, uint32_t k)
 {
@@ -94,12 +109,12 @@ static void check_replay(const struct rec *r, const struct stop_list *stops, uin
     struct answer whole;
     struct buf all = {0};
 
-    answer_init(&whole, stops, n_max);
+    begin(&whole, r, stops, n_max);
     run(&whole, r, 0, &all);
     for (uint32_t k = 0; k <= whole.n_tokens; k++) {
         struct answer a;
         struct buf rest = {0};
-        answer_init(&a, stops, n_max);
+        begin(&a, r, stops, n_max);
         replay(&a, r, k);
         run(&a, r, k, &rest);
         size_t n = buf_pending(&rest);
@@ -125,17 +140,20 @@ static void replay_is_the_state(void **state)
     for (uint64_t seed = 0; seed < 400; seed++) {
         uint64_t draw = 0;
         struct stop_list stops = {0};
-        r.n = 0;
+        clear(&r, 0);
         for (uint64_t n = DRAW(4); n > 0; n--) {
             static const char *const some[] = {"abab", "é日", "bbb", "xab ", "aé"};
             const char *stop = some[DRAW(5)];
             assert_int_equal(stop_list_add(&stops, stop, strlen(stop)), 0);
         }
-        for (uint64_t n = DRAW(40); n > 0; n--) {
+        uint64_t n_tokens = DRAW(40);
+        r.n_echo = DRAW(2) == 0 ? (uint32_t)DRAW(n_tokens + 1) : 0;
+        for (uint64_t n = 0; n < n_tokens; n++) {
             const char *piece = pieces[DRAW(16)];
-            add_token(&r, DRAW(5) == 0 ? CHANNEL_REASONING : CHANNEL_CONTENT, piece, strlen(piece));
+            bool thinks = DRAW(5) == 0 && n >= r.n_echo;
+            add_token(&r, thinks ? CHANNEL_REASONING : CHANNEL_CONTENT, piece, strlen(piece));
         }
-        check_replay(&r, &stops, DRAW(3) == 0 ? 10 : ANSWER_UNLIMITED);
+        check_replay(&r, &stops, DRAW(3) == 0 ? (uint32_t)DRAW(10) : ANSWER_UNLIMITED);
         stop_list_free(&stops);
     }
 }
@@ -154,7 +172,7 @@ static void long_texts_wait(void **state)
     (void)state;
     memset(text, 'y', sizeof text);
     assert_int_equal(stop_list_add(&stops, text, STOP_LEN_MAX), 0); /* 1024 times y */
-    r.n = 0;
+    clear(&r, 0);
     add_token(&r, CHANNEL_CONTENT, "yyy", 3);
     for (int i = 0; i < 5; i++) {
         /* the end of every other one is held back, an odd number of bytes, and comes on top of the
@@ -231,9 +249,70 @@ static void ends(void **state)
     stop_list_free(&stops);
 }
 
+/* What tokens [0, n) of the record say, and how it ends. */
+static void expect_text(const struct rec *r, const struct stop_list *stops, uint32_t n_max,
+                        uint32_t n, const char *text, enum finish_reason reason)
+{
+    struct answer a;
+    struct buf parts = {0}, said = {0};
+    enum finish_reason found;
+
+    begin(&a, r, stops, n_max);
+    for (uint32_t i = 0; i < n; i++) {
+        assert_false(answer_is_over(&a, &found));
+        answer_add(&a, &r->token[i]);
+    }
+    assert_true(answer_is_over(&a, &found));
+    assert_int_equal(found, reason);
+    answer_end(&a);
+    while (answer_take(&a, &parts) > 0)
+        ;
+    for (size_t at = 0; at < parts.len;) {
+        struct part_head head;
+        memcpy(&head, parts.data + at, sizeof head);
+        buf_add(&said, parts.data + at + sizeof head, head.len);
+        at += sizeof head + head.len;
+    }
+    assert_string_equal(buf_text(&said), text);
+    buf_free(&said);
+    buf_free(&parts);
+    answer_free(&a);
+}
+
+/* Echoed tokens: in the count, not in n_max; a stop string in them is no end, nor is one that
+ * begins in them; a character that begins in them is whole. */
+static void echo(void **state)
+{
+    static struct rec r;
+    struct stop_list stops = {0};
+
+    (void)state;
+    assert_int_equal(stop_list_add(&stops, "stop", 4), 0);
+    clear(&r, 3);
+    add_token(&r, CHANNEL_CONTENT, "a stop", 6);
+    add_token(&r, CHANNEL_CONTENT, " st", 3);
+    add_token(&r, CHANNEL_CONTENT, "\xc3", 1);
+    add_token(&r, CHANNEL_CONTENT, "\xa9op", 3);
+    add_token(&r, CHANNEL_CONTENT, "s", 1);
+    add_token(&r, CHANNEL_CONTENT, "top!", 4);
+    check_replay(&r, &stops, ANSWER_UNLIMITED);
+    check_replay(&r, &stops, 0);
+    expect_text(&r, &stops, 0, 3, "a stop st\xef\xbf\xbd", FINISH_LENGTH);
+    expect_text(&r, &stops, 1, 4, "a stop st\xc3\xa9op", FINISH_LENGTH);
+    expect_text(&r, &stops, 2, 5, "a stop st\xc3\xa9ops", FINISH_LENGTH);
+    expect_text(&r, &stops, ANSWER_UNLIMITED, 6, "a stop st\xc3\xa9op", FINISH_STOP);
+
+    clear(&r, 1); /* "st" + "op" */
+    add_token(&r, CHANNEL_CONTENT, "st", 2);
+    add_token(&r, CHANNEL_CONTENT, "op", 2);
+    expect_text(&r, &stops, 1, 2, "stop", FINISH_LENGTH);
+    stop_list_free(&stops);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(echo),
         cmocka_unit_test(replay_is_the_state),
         cmocka_unit_test(long_texts_wait),
         cmocka_unit_test(ends),

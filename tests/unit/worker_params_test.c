@@ -69,9 +69,59 @@ static void completion(void **state)
     assert_int_equal(parse(&p, "{\"kind\":\"completion\",\"prompt\":\"once\"}", &e), 0);
     assert_int_equal(p.kind, PROMPT_COMPLETION);
     assert_int_equal(p.max_tokens, ANSWER_UNLIMITED);
+    assert_int_equal(p.logprobs, -1);
+    assert_true(p.add_special_tokens && p.add_generation_prompt);
+    assert_false(p.has_echo || p.has_pieces);
     params_each_text(&p, add_text, &b);
     assert_string_equal(buf_text(&b), "once|");
+    params_free(&p);
+
+    assert_int_equal(parse(&p,
+                           "{\"kind\":\"completion\",\"prompt\":[0,7,2147483647],\"echo\":true,"
+                           "\"max_tokens\":0,\"logprobs\":20,\"add_special_tokens\":false,"
+                           "\"stop\":null}",
+                           &e),
+                     0);
+    assert_int_equal(json_length(p.prompt), 3);
+    assert_int_equal(json_integer(json_at(p.prompt, 2)), INT32_MAX);
+    assert_int_equal(p.max_tokens, 0);
+    assert_int_equal(p.logprobs, 20);
+    assert_true(p.has_echo && !p.add_special_tokens);
+    buf_clear(&b);
+    params_each_text(&p, add_text, &b);
+    assert_int_equal(buf_pending(&b), 0);
     buf_free(&b);
+    params_free(&p);
+    assert_null(p.prompt);
+}
+
+/* The kinds that make no new tokens. */
+static void texts(void **state)
+{
+    struct params p;
+    struct err e = {0};
+
+    (void)state;
+    assert_int_equal(parse(&p,
+                           "{\"kind\":\"tokenize\",\"messages\":[{\"role\":\"user\"}],"
+                           "\"tools\":[{\"type\":\"function\"}],\"pieces\":true,"
+                           "\"add_special_tokens\":false,\"add_generation_prompt\":false,"
+                           "\"sampling\":{\"chat_template_kwargs\":{\"x\":1}}}",
+                           &e),
+                     0);
+    assert_int_equal(p.kind, PROMPT_TOKENIZE);
+    assert_int_equal(json_length(p.messages), 1);
+    assert_int_equal(json_length(p.tools), 1);
+    assert_true(p.has_pieces && !p.add_special_tokens && !p.add_generation_prompt);
+    assert_true(p.sampling.chat_template_kwargs.is_set);
+    params_free(&p);
+    assert_int_equal(parse(&p, "{\"kind\":\"tokenize\",\"prompt\":\"\"}", &e), 0);
+    params_free(&p);
+    assert_int_equal(parse(&p, "{\"kind\":\"detokenize\",\"prompt\":[]}", &e), 0);
+    assert_int_equal(p.kind, PROMPT_DETOKENIZE);
+    params_free(&p);
+    assert_int_equal(parse(&p, "{\"kind\":\"template\",\"messages\":[]}", &e), 0);
+    assert_int_equal(p.kind, PROMPT_TEMPLATE);
     params_free(&p);
 }
 
@@ -92,7 +142,31 @@ static const struct {
      "text only"},
     {"{\"kind\":\"chat\",\"messages\":[{\"content\":[{\"type\":\"text\"}]}]}", -EINVAL, "missing"},
     {"{\"kind\":\"completion\"}", -EINVAL, "prompt: missing"},
-    {"{\"kind\":\"completion\",\"prompt\":[]}", -EINVAL, "prompt: found array"},
+    {"{\"kind\":\"completion\",\"prompt\":[]}", -EINVAL, "prompt: no token in it"},
+    {"{\"kind\":\"completion\",\"prompt\":{}}", -EINVAL, "prompt: found object"},
+    {"{\"kind\":\"completion\",\"prompt\":[1,-1]}", -EINVAL, "prompt[1]: expected a token id"},
+    {"{\"kind\":\"completion\",\"prompt\":[2147483648]}", -EINVAL, "prompt[0]"},
+    {"{\"kind\":\"completion\",\"prompt\":[1.5]}", -EINVAL, "prompt[0]"},
+    {"{\"kind\":\"completion\",\"prompt\":[\"1\"]}", -EINVAL, "prompt[0]"},
+    {"{\"kind\":\"completion\",\"prompt\":[[1]]}", -EINVAL, "prompt[0]"},
+    {"{\"kind\":\"completion\",\"prompt\":\"\",\"messages\":[]}", -EINVAL,
+     "messages: not of a request of kind completion"},
+    {"{\"kind\":\"completion\",\"prompt\":\"\",\"color\":1}", -ENOTSUP, "color"},
+    {"{\"kind\":\"completion\",\"prompt\":\"\",\"max_tokens\":0}", -EINVAL, "0 without echo"},
+    {"{\"kind\":\"completion\",\"prompt\":\"\",\"logprobs\":21}", -EINVAL, "0 to 20"},
+    {"{\"kind\":\"completion\",\"prompt\":\"\",\"logprobs\":true}", -EINVAL, "0 to 20"},
+    {"{\"kind\":\"completion\",\"prompt\":\"\",\"echo\":1}", -EINVAL, "echo: found number"},
+    {"{\"kind\":\"chat\",\"messages\":[],\"echo\":true}", -EINVAL, "echo: not of"},
+    {"{\"kind\":\"chat\",\"messages\":[],\"tools\":{}}", -EINVAL, "tools: found object"},
+    {"{\"kind\":\"chat\",\"messages\":[],\"tools\":[1]}", -EINVAL, "tools[0]: found number"},
+    {"{\"kind\":\"chat\",\"messages\":[],\"max_tokens\":0}", -EINVAL, "0 without echo"},
+    {"{\"kind\":\"tokenize\"}", -EINVAL, "prompt: missing"},
+    {"{\"kind\":\"tokenize\",\"prompt\":[1]}", -EINVAL, "prompt: found array"},
+    {"{\"kind\":\"tokenize\",\"prompt\":\"\",\"messages\":[]}", -EINVAL, "there are messages, too"},
+    {"{\"kind\":\"tokenize\",\"prompt\":\"\",\"tools\":[]}", -EINVAL, "without messages"},
+    {"{\"kind\":\"tokenize\",\"prompt\":\"\",\"max_tokens\":1}", -EINVAL, "max_tokens: not of"},
+    {"{\"kind\":\"detokenize\",\"prompt\":\"x\"}", -EINVAL, "prompt: found string"},
+    {"{\"kind\":\"template\",\"prompt\":\"x\"}", -EINVAL, "prompt: not of"},
     {"{\"kind\":\"completion\",\"prompt\":\"\",\"max_tokens\":-1}", -EINVAL, "max_tokens"},
     {"{\"kind\":\"completion\",\"prompt\":\"\",\"max_tokens\":1.5}", -EINVAL, "max_tokens"},
     {"{\"kind\":\"completion\",\"prompt\":\"\",\"max_tokens\":\"9\"}", -EINVAL, "max_tokens"},
@@ -124,6 +198,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(chat),
         cmocka_unit_test(completion),
+        cmocka_unit_test(texts),
         cmocka_unit_test(refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -78,9 +78,30 @@ static int read_enum(const struct json_object *o, const char *key, name_of *name
     return err_set(e, EINVAL, "%s: \"%.40s\" not known", key, text);
 }
 
+/* Bytes that need not be UTF-8, as a model's tokens need not. */
+static int read_bytes(struct script_piece *p, const struct json_object *bytes, struct err *e)
+{
+    if (bytes == NULL)
+        return 0;
+    if (json_type_of(bytes) != JSON_ARRAY)
+        return err_set(e, EINVAL, "bytes: found %s, expected array",
+                       json_type_name(json_type_of(bytes)));
+    p->len = json_length(bytes);
+    p->text = p->bytes = malloc(p->len + 1);
+    CHECK(p->bytes != NULL);
+    for (size_t i = 0; i < p->len; i++) {
+        const struct json_object *v = json_at(bytes, i);
+        if (json_type_of(v) != JSON_NUMBER || !json_is_integer(v) || json_integer(v) < 0 ||
+            json_integer(v) > 255)
+            return err_set(e, EINVAL, "bytes[%zu]: expected an integer from 0 to 255", i);
+        p->bytes[i] = (char)json_integer(v);
+    }
+    return 0;
+}
+
 static int read_piece(struct script_piece *p, const struct json_object *o, struct err *e)
 {
-    static const char *const keys[] = {"text", "channel", "delay_ms"};
+    static const char *const keys[] = {"text", "bytes", "channel", "delay_ms"};
     uint32_t channel = CHANNEL_CONTENT;
 
     *p = (struct script_piece){0};
@@ -90,6 +111,7 @@ static int read_piece(struct script_piece *p, const struct json_object *o, struc
         return err_set(e, EINVAL, "found %s, expected string or object",
                        json_type_name(json_type_of(o)));
     } else if (check_keys(o, keys, sizeof keys / sizeof keys[0], "piece", e) != 0 ||
+               read_bytes(p, json_get(o, "bytes"), e) != 0 ||
                read_string(o, "text", &p->text, &p->len, e) != 0 ||
                read_enum(o, "channel", channel_name, channel_count, &channel, e) != 0 ||
                read_delay(o, &p->delay_ms, e) != 0) {
@@ -97,6 +119,8 @@ static int read_piece(struct script_piece *p, const struct json_object *o, struc
     }
     if (p->text == NULL)
         return err_set(e, EINVAL, "text: missing");
+    if (p->bytes != NULL && p->text != p->bytes)
+        return err_set(e, EINVAL, "bytes: there is text, too");
     if (p->len > TOKEN_TEXT_MAX)
         return err_set(e, EINVAL, "text: %zu bytes, at most %d are one token", p->len,
                        TOKEN_TEXT_MAX);
@@ -177,8 +201,12 @@ int script_load(struct script *s, const char *path, struct err *e)
 
 void script_free(struct script *s)
 {
-    for (uint32_t i = 0; i < s->n_answers; i++)
-        free(s->answer[i].piece);
+    for (uint32_t i = 0; i < s->n_answers; i++) {
+        struct script_answer *a = &s->answer[i];
+        for (uint32_t k = 0; k < a->n_pieces; k++)
+            free(a->piece[k].bytes);
+        free(a->piece);
+    }
     free(s->answer);
     json_free(&s->root);
     *s = (struct script){0};

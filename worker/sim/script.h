@@ -7,8 +7,9 @@
 #include "shm/states.h"
 
 struct script_piece {
-    const char *text; /* borrowed from script.root */
+    const char *text; /* borrowed from script.root, or bytes */
     size_t len;
+    char *bytes; /* owned; NULL unless the file gives them so */
     enum channel channel;
     uint32_t delay_ms; /* before it */
 };

@@ -3,7 +3,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "worker/sim/words.h"
+#include "worker/sim/token.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -85,30 +85,15 @@ static int load(struct engine *g, uint64_t now_ns, struct engine_load *progress,
 
 struct prompt_facts {
     const struct sim *sim;
-    uint64_t words;
     const struct fault *poison;
     uint32_t answer; /* first answer of the script whose match was found */
 };
-
-static uint64_t count_words(const char *text, size_t len)
-{
-    uint64_t n = 0;
-    bool is_inside = false;
-
-    for (size_t i = 0; i < len; i++) {
-        bool is_space = text[i] == ' ' || (text[i] >= '\t' && text[i] <= '\r');
-        n += !is_space && !is_inside;
-        is_inside = !is_space;
-    }
-    return n;
-}
 
 static void look_at_text(void *ctx, const char *text, size_t len)
 {
     struct prompt_facts *p = ctx;
     const struct script *script = &p->sim->script;
 
-    p->words += count_words(text, len);
     if (p->poison == NULL && p->sim->faults.has_prompt)
         p->poison = fault_in_text(&p->sim->faults, text, len);
     for (uint32_t i = 0; i < p->answer; i++) {
@@ -118,7 +103,7 @@ static void look_at_text(void *ctx, const char *text, size_t len)
     }
 }
 
-static struct prompt_facts read_prompt(const struct sim *s, const struct params *params)
+static struct prompt_facts look_at_prompt(const struct sim *s, const struct params *params)
 {
     struct prompt_facts p = {.sim = s, .answer = s->script.n_answers};
 
@@ -129,38 +114,22 @@ static struct prompt_facts read_prompt(const struct sim *s, const struct params 
 
 /* --- tokens --- */
 
-static void make_token(const struct sim_seat *seat, uint32_t index, char word[SIM_WORD_MAX],
-                       struct token *token)
-{
-    if (seat->answer != NULL) {
-        const struct script_piece *p = &seat->answer->piece[index];
-        *token = (struct token){
-            .id = index % SIM_VOCAB, .channel = p->channel, .text = p->text, .len = p->len};
-        return;
-    }
-    *token = (struct token){.id = sim_token(seat->request->seed, index),
-                            .channel = CHANNEL_CONTENT,
-                            .text = word,
-                            .len = sim_word(seat->request->seed, index, word)};
-}
-
 /* What others have said before us. */
 static int replay(struct sim *s, struct sim_seat *seat, struct err *e)
 {
     struct request *r = seat->request;
-    char word[SIM_WORD_MAX];
-    struct token token;
+    struct sim_token t;
     enum finish_reason reason;
 
     for (uint32_t i = 0; i < r->n_resume; i++) {
         if (i >= seat->n_tokens || answer_is_over(&r->answer, &reason))
             return err_set(e, EINVAL, "resumed after %u tokens, but the answer has %u", r->n_resume,
                            i);
-        make_token(seat, i, word, &token);
-        if (token.id != r->resume[i])
+        sim_token_make(seat, i, &t);
+        if (t.token.id != r->resume[i])
             return err_set(e, EINVAL, "resumed token %u: found %u, expected %u", i, r->resume[i],
-                           token.id);
-        reply_replay(s->engine.reply, r, &token);
+                           t.token.id);
+        reply_replay(s->engine.reply, r, &t.token);
     }
     return 0;
 }
@@ -169,62 +138,109 @@ static int replay(struct sim *s, struct sim_seat *seat, struct err *e)
 static uint64_t token_due_ns(const struct sim *s, const struct sim_seat *seat)
 {
     uint64_t rate = (uint64_t)s->model->simulate_rate;
-    uint32_t k = seat->request->answer.n_tokens - seat->base_index;
+    uint32_t index = seat->request->answer.n_tokens;
 
-    return rate == 0 ? seat->base_ns : schedule_token_ns(seat->base_ns, k, rate);
+    if (rate == 0 || index <= seat->base_index)
+        return seat->base_ns;
+    return schedule_token_ns(seat->base_ns, index - seat->base_index, rate);
 }
 
-/* The pace starts anew with the next token, at that time. */
+/* The pace starts anew at that time, with the next token that has one. */
 static void set_base(struct sim_seat *seat, uint64_t base_ns)
 {
+    uint32_t index = seat->request->answer.n_tokens;
+
     seat->base_ns = base_ns;
-    seat->base_index = seat->request->answer.n_tokens;
+    seat->base_index = index > seat->n_said ? index : seat->n_said;
 }
 
 static void wait_for_piece(const struct sim *s, struct sim_seat *seat, uint64_t now_ns)
 {
     uint32_t index = seat->request->answer.n_tokens;
 
-    if (seat->answer == NULL || index >= seat->n_tokens || seat->answer->piece[index].delay_ms == 0)
+    if (seat->answer == NULL || index < seat->n_said || index >= seat->n_tokens)
+        return;
+    uint64_t delay_ms = seat->answer->piece[index - seat->n_said].delay_ms;
+    if (delay_ms == 0)
         return;
     uint64_t due_ns = token_due_ns(s, seat);
-    set_base(seat,
-             (due_ns > now_ns ? due_ns : now_ns) + seat->answer->piece[index].delay_ms * NS_PER_MS);
+    set_base(seat, (due_ns > now_ns ? due_ns : now_ns) + delay_ms * NS_PER_MS);
 }
 
 static void leave_seat(struct sim *s, uint32_t i)
 {
     schedule_remove(&s->schedule, i);
+    sim_prompt_free(&s->seat[i].prompt);
     s->seat[i] = (struct sim_seat){0};
 }
 
 /* --- requests --- */
 
-static int admit(struct sim *s, struct request *r, struct prompt_facts *p, struct err *e,
-                 enum fail_code *code)
+/* An answer of new tokens, after the prompt where that is echoed. */
+static int admit_answer(struct sim *s, struct sim_seat *seat, uint32_t answer, struct err *e,
+                        enum fail_code *code)
 {
-    struct sim_seat *seat = &s->seat[r->seat];
+    struct request *r = seat->request;
     uint64_t context = (uint64_t)s->model->limit_context;
+    uint32_t words = seat->prompt.n;
 
-    if (p->words + r->n_resume > context) {
+    seat->n_said = r->params.has_echo ? words : 0;
+    uint32_t generated = r->n_resume > seat->n_said ? r->n_resume - seat->n_said : 0;
+    if ((uint64_t)words + generated > context) {
         *code = FAIL_CONTEXT_LENGTH;
-        return err_set(e, EINVAL, "prompt is too long: %" PRIu64 " tokens > %" PRIu64 " maximum",
-                       p->words + r->n_resume, context);
+        return err_set(e, EINVAL, "prompt is too long: %u tokens > %" PRIu64 " maximum",
+                       words + generated, context);
     }
-    if (s->script.n_answers > 0 && p->answer == s->script.n_answers) {
+    if (s->script.n_answers > 0 && answer == s->script.n_answers) {
         *code = FAIL_INVALID_REQUEST;
         return err_set(e, EINVAL, "no answer of the script matches the prompt");
     }
-    *seat = (struct sim_seat){.request = r, .poison = p->poison};
-    seat->n_tokens = (uint32_t)s->model->simulate_tokens;
+    seat->n_tokens = seat->n_said + (uint32_t)s->model->simulate_tokens;
     if (s->script.n_answers > 0) {
-        seat->answer = &s->script.answer[p->answer];
-        seat->n_tokens = seat->answer->n_pieces;
+        seat->answer = &s->script.answer[answer];
+        seat->n_tokens = seat->n_said + seat->answer->n_pieces;
     }
-    uint64_t n_max = context - p->words;
+    uint64_t n_max = context - words;
     if (n_max > r->params.max_tokens)
         n_max = r->params.max_tokens;
     answer_init(&r->answer, &r->params.stops, (uint32_t)n_max);
+    answer_echo(&r->answer, seat->n_said);
+    return 0;
+}
+
+/* Nothing new: the prompt itself is what is said. */
+static int admit_text(struct sim_seat *seat, struct err *e, enum fail_code *code)
+{
+    struct request *r = seat->request;
+
+    if (seat->prompt.n > ANSWER_TOKENS_MAX) {
+        *code = FAIL_INVALID_REQUEST;
+        return err_set(e, EINVAL, "%u tokens; at most %u at once", seat->prompt.n,
+                       ANSWER_TOKENS_MAX);
+    }
+    seat->n_said = seat->n_tokens = seat->prompt.n;
+    answer_init(&r->answer, &r->params.stops, ANSWER_UNLIMITED);
+    return 0;
+}
+
+/* The tokens of the prompt are counted in *n_prompt. */
+static int admit(struct sim *s, struct request *r, uint32_t *n_prompt, struct err *e,
+                 enum fail_code *code)
+{
+    struct sim_seat *seat = &s->seat[r->seat];
+    struct prompt_facts p = look_at_prompt(s, &r->params);
+    bool is_answer = r->params.kind <= PROMPT_COMPLETION;
+
+    *seat = (struct sim_seat){.request = r, .poison = p.poison};
+    *code = FAIL_INVALID_REQUEST;
+    if (sim_prompt_read(&seat->prompt, &r->params, e) != 0)
+        return -e->code;
+    *n_prompt = is_answer ? seat->prompt.n : 0;
+    int rc = is_answer ? admit_answer(s, seat, p.answer, e, code) : admit_text(seat, e, code);
+    if (rc != 0)
+        return rc;
+    if (seat->n_said == 0)
+        sim_prompt_free(&seat->prompt);
     *code = FAIL_INTERNAL;
     return replay(s, seat, e);
 }
@@ -233,20 +249,20 @@ static void submit(struct engine *g, struct request *r, uint64_t now_ns)
 {
     struct sim *s = sim_of(g);
     struct sim_seat *seat = &s->seat[r->seat];
-    struct prompt_facts p = read_prompt(s, &r->params);
     enum fail_code code;
+    uint32_t n_prompt = 0;
     struct err e = {0};
 
     s->n_requests++;
     s->place.request = r->id;
     s->place.index = 0;
     fire(s, fault_at(&s->faults, WHEN_REQUEST, s->n_requests));
-    if (admit(s, r, &p, &e, &code) != 0) {
+    if (admit(s, r, &n_prompt, &e, &code) != 0) {
         leave_seat(s, r->seat);
         reply_fail(g->reply, r, code, e.text);
         return;
     }
-    reply_accept(g->reply, r, (uint32_t)p.words, 0);
+    reply_accept(g->reply, r, n_prompt, 0);
     uint64_t wait_ms = (uint64_t)s->model->simulate_prefill_ms;
     if (seat->answer != NULL)
         wait_ms += seat->answer->delay_ms;
@@ -295,11 +311,10 @@ static bool end_if_over(struct sim *s, struct sim_seat *seat, uint64_t now_ns)
 static void give_token(struct sim *s, struct sim_seat *seat, uint64_t now_ns)
 {
     struct request *r = seat->request;
-    char word[SIM_WORD_MAX];
-    struct token token;
+    struct sim_token t;
 
-    make_token(seat, r->answer.n_tokens, word, &token);
-    reply_token(s->engine.reply, r, &token, now_ns);
+    sim_token_make(seat, r->answer.n_tokens, &t);
+    reply_token(s->engine.reply, r, &t.token, now_ns);
     s->place.request = r->id;
     s->place.index = r->answer.n_tokens;
     s->n_tokens++;
@@ -319,8 +334,8 @@ static uint32_t take_turn(struct sim *s, uint32_t i, uint64_t now_ns)
             return n;
         uint64_t due_ns = token_due_ns(s, seat);
         if (due_ns > now_ns || n == TURN_TOKENS) {
-            if (due_ns <= now_ns && s->model->simulate_rate == 0)
-                due_ns = now_ns + 1; /* without a pace: behind everybody who is due now */
+            if (due_ns <= now_ns)
+                due_ns = now_ns + 1; /* behind everybody who is due now */
             schedule_set(&s->schedule, i, due_ns);
             return n;
         }

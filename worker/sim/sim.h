@@ -7,6 +7,7 @@
 #include "shm/control.h"
 #include "worker/engine.h"
 #include "worker/sim/fault.h"
+#include "worker/sim/prompt.h"
 #include "worker/sim/schedule.h"
 #include "worker/sim/script.h"
 
@@ -14,8 +15,10 @@ struct sim_seat {
     struct request *request;            /* borrowed; NULL = free */
     const struct script_answer *answer; /* borrowed; NULL = words */
     const struct fault *poison;         /* borrowed: what its prompt provokes */
-    uint64_t base_ns;                   /* token base_index is due then */
+    struct sim_prompt prompt;           /* owned; empty when nothing of it is said */
+    uint64_t base_ns;                   /* token base_index is due then, those before it at once */
     uint32_t base_index;
+    uint32_t n_said;   /* the first tokens: of the prompt, said as they are */
     uint32_t n_tokens; /* ends by itself there */
 };
 

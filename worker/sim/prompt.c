@@ -1,0 +1,158 @@
+#include "worker/sim/prompt.h"
+
+#include "base/check.h"
+#include "worker/sim/words.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- rendering --- */
+
+static void add_text(void *ctx, const char *text, size_t len)
+{
+    buf_add(ctx, text, len);
+}
+
+static void add_setting(struct buf *out, const char *name, const struct json_object *value)
+{
+    if (value == NULL)
+        return;
+    buf_printf(out, "%s: ", name);
+    json_write(value, out);
+    buf_add_char(out, '\n');
+}
+
+/* What the model thought, under any of the names that clients send it back with. */
+static void add_reasoning(struct buf *out, const struct json_object *message)
+{
+    static const char *const names[] = {"reasoning_content", "reasoning", "thinking"};
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        const struct json_object *v = json_get(message, names[i]);
+        if (v == NULL || json_type_of(v) != JSON_STRING)
+            continue;
+        size_t len;
+        const char *text = json_string(v, &len);
+        buf_add_char(out, '(');
+        buf_add(out, text, len);
+        buf_add_str(out, ") ");
+        return;
+    }
+}
+
+static void render(struct buf *out, const struct params *params)
+{
+    add_setting(out, "tools", params->tools);
+    add_setting(out, "reasoning_effort", params->sampling.reasoning_effort.value);
+    add_setting(out, "chat_template_kwargs", params->sampling.chat_template_kwargs.value);
+    for (size_t i = 0; i < json_length(params->messages); i++) {
+        const struct json_object *m = json_at(params->messages, i);
+        const struct json_object *role = json_get(m, "role");
+        bool has_role = role != NULL && json_type_of(role) == JSON_STRING;
+        buf_printf(out, "%s: ", has_role ? json_string(role, NULL) : "nobody");
+        add_reasoning(out, m);
+        params_message_text(m, add_text, out);
+        buf_add_char(out, '\n');
+    }
+    if (params->add_generation_prompt)
+        buf_add_str(out, "assistant:");
+}
+
+/* --- tokens --- */
+
+static void add_piece(struct sim_prompt *p, uint32_t token, size_t end)
+{
+    if (p->n == p->room) {
+        p->room = p->room ? p->room * 2 : 16;
+        p->piece = realloc(p->piece, p->room * sizeof *p->piece);
+        CHECK(p->piece != NULL);
+    }
+    p->piece[p->n++] = (struct sim_piece){token, (uint32_t)end};
+}
+
+static bool is_space(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+/* The token of text[from, to), which has spaces around it. */
+static uint32_t find_token(const char *text, size_t from, size_t to)
+{
+    while (from < to && is_space(text[from]))
+        from++;
+    while (to > from && is_space(text[to - 1]))
+        to--;
+    return sim_word_token(text + from, to - from);
+}
+
+static size_t skip(const char *text, size_t from, size_t limit, bool spaces)
+{
+    while (from < limit && is_space(text[from]) == spaces)
+        from++;
+    return from;
+}
+
+static void split_text(struct sim_prompt *p)
+{
+    const char *text = p->text.data;
+    size_t len = buf_pending(&p->text);
+    size_t end;
+
+    for (size_t from = 0; from < len; from = end) {
+        size_t limit = len - from > SIM_PIECE_MAX ? from + SIM_PIECE_MAX : len;
+        end = skip(text, skip(text, from, limit, true), limit, false);
+        if (skip(text, end, limit, true) == len) /* the last one has the spaces behind it, too */
+            end = len;
+        add_piece(p, find_token(text, from, end), end);
+    }
+}
+
+static int read_ids(struct sim_prompt *p, const struct json_object *ids, struct err *e)
+{
+    char word[SIM_WORD_MAX];
+
+    for (size_t i = 0; i < json_length(ids); i++) {
+        int64_t id = json_integer(json_at(ids, i));
+        if (id >= SIM_VOCAB)
+            return err_set(e, EINVAL, "prompt[%zu]: token %" PRId64 ", this model has 0 to %d", i,
+                           id, SIM_VOCAB - 1);
+        buf_add(&p->text, word, sim_token_text((uint32_t)id, i == 0, word));
+        add_piece(p, (uint32_t)id, buf_pending(&p->text));
+    }
+    return 0;
+}
+
+int sim_prompt_read(struct sim_prompt *p, const struct params *params, struct err *e)
+{
+    *p = (struct sim_prompt){0};
+    if (params->prompt != NULL && json_type_of(params->prompt) == JSON_ARRAY) {
+        if (read_ids(p, params->prompt, e) == 0)
+            return 0;
+        sim_prompt_free(p);
+        return -e->code;
+    }
+    if (params->messages != NULL)
+        render(&p->text, params);
+    else
+        params_each_text(params, add_text, &p->text);
+    split_text(p);
+    return 0;
+}
+
+void sim_prompt_free(struct sim_prompt *p)
+{
+    buf_free(&p->text);
+    free(p->piece);
+    *p = (struct sim_prompt){0};
+}
+
+const char *sim_prompt_piece(const struct sim_prompt *p, uint32_t i, size_t *len)
+{
+    uint32_t from = i > 0 ? p->piece[i - 1].end : 0;
+
+    CHECK(i < p->n);
+    *len = p->piece[i].end - from;
+    return p->text.data + from;
+}

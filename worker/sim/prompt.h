@@ -1,0 +1,28 @@
+/* What a request brings, as the simulated model sees it: messages rendered in a fixed way, and the
+ * text cut into tokens, a word with the space in front of it each. */
+#ifndef WORKER_SIM_PROMPT_H
+#define WORKER_SIM_PROMPT_H
+
+#include "worker/params.h"
+
+#define SIM_PIECE_MAX 200 /* bytes of a token; a longer word is several */
+
+struct sim_piece {
+    uint32_t token;
+    uint32_t end; /* of its bytes in the text; they begin where those of the one before end */
+};
+
+struct sim_prompt {
+    struct buf text;         /* owned */
+    struct sim_piece *piece; /* owned */
+    uint32_t n, room;
+};
+
+/* 0, or -EINVAL with the sentence for an id that is no word; then it is empty. */
+int sim_prompt_read(struct sim_prompt *p, const struct params *params, struct err *e);
+void sim_prompt_free(struct sim_prompt *p);
+
+/* The bytes of a token, borrowed: not always whole UTF-8 sequences. */
+const char *sim_prompt_piece(const struct sim_prompt *p, uint32_t i, size_t *len);
+
+#endif
