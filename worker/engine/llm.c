@@ -186,7 +186,6 @@ static void submit(struct engine *g, struct request *r, uint64_t now_ns)
     s->request = r;
     s->kind = r->params.kind;
     s->has_echo = r->params.has_echo;
-    s->has_pieces = r->params.has_pieces;
     s->has_logprobs = r->params.logprobs >= 0;
     s->n_top = s->has_logprobs ? (uint32_t)r->params.logprobs : 0;
     LIST_INSERT_HEAD(&m->all, s, all);
@@ -265,7 +264,7 @@ static void begin_recital(struct llm *m, struct sequence *s)
     if (replay(m, s, &e) != 0)
         refuse(m, s, FAIL_INTERNAL, e.text);
     else
-        reply_accept(m->engine.reply, r, (uint32_t)s->prompt.ids.n, 0);
+        reply_accept(m->engine.reply, r, 0, 0);
 }
 
 static void begin_answer(struct llm *m, struct sequence *s)
@@ -282,6 +281,8 @@ static void begin_answer(struct llm *m, struct sequence *s)
     answer_init(&r->answer, &r->params.stops, n_max);
     sequence_begin(s, n_max, m->loader.checkpoint.config.vocab_size,
                    m->loader.memory.shape.pages > 0 ? m->loader.memory.shape.page_tokens : 0);
+    if (s->has_echo)
+        answer_echo(&r->answer, s->n_prompt);
     speaker_begin(&m->speaker, s);
     if (replay(m, s, &e) != 0) {
         refuse(m, s, FAIL_INTERNAL, e.text);

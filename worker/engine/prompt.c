@@ -279,6 +279,16 @@ static int make_from_ids(const struct language *l, const struct params *p, struc
     return 0;
 }
 
+/* Ids to text: what PROMPT_DETOKENIZE recites. */
+static void detokenize(const struct language *l, struct prompt *out)
+{
+    struct detokenizer d;
+
+    detokenizer_init(&d, l->tokenizer, true);
+    for (size_t i = 0; i < out->ids.n; i++)
+        detokenizer_push(&d, out->ids.id[i], &out->text);
+}
+
 void prompt_make(const struct language *l, struct params *p, struct prompt *out)
 {
     int rc;
@@ -289,6 +299,8 @@ void prompt_make(const struct language *l, struct params *p, struct prompt *out)
         rc = make_from_text(l, p, out);
     else
         rc = make_from_ids(l, p, out);
+    if (rc == 0 && p->kind == PROMPT_DETOKENIZE)
+        detokenize(l, out);
     if (rc != 0)
         out->code = FAIL_INVALID_REQUEST;
 }

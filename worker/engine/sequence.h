@@ -61,7 +61,7 @@ struct sequence {
     struct params params; /* owned: the tree and what is read by front; the rest stays in request */
     uint32_t *resume;     /* owned: tokens of the journal */
     uint32_t n_resume;
-    bool has_echo, has_logprobs, has_pieces;
+    bool has_echo, has_logprobs;
     uint32_t n_top;
 
     /* --- front --- */

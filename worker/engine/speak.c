@@ -102,8 +102,6 @@ void speaker_recite(struct speaker *p, struct sequence *s, uint32_t place, struc
     *out = (struct token){.channel = CHANNEL_CONTENT};
     if (s->kind == PROMPT_TOKENIZE) {
         out->id = s->prompt.ids.id[place];
-        if (!s->has_pieces)
-            return;
         buf_clear(&p->text);
         tokenizer_bytes(p->language->tokenizer, out->id, &p->text);
         out->text = p->text.data;
