@@ -22,14 +22,14 @@ def expect(name):
 
 
 @lru_cache
-def config(name):
-    return json.loads((FOLDER / name / "config.json").read_text())
-
-
 def is_f32(name):
-    c = config(name)
-    text = c.get("text_config", c)
-    return (text.get("dtype") or text.get("torch_dtype") or c.get("dtype")) == "float32"
+    for shard in (FOLDER / name).glob("*.safetensors"):
+        with open(shard, "rb") as f:
+            n, = struct.unpack("<Q", f.read(8))
+            header = json.loads(f.read(n))
+        if any(t["dtype"] != "F32" for k, t in header.items() if k != "__metadata__"):
+            return False
+    return True
 
 
 def model(name, **keys):

@@ -24,14 +24,16 @@ void speaker_begin(const struct speaker *p, struct sequence *s)
     s->is_fresh = s->prompt.starts_reasoning;
 }
 
-/* <think> and </think> are seen as ids, so nothing that is spelled like them counts. */
+/* <think> and </think> are seen as ids, so nothing that is spelled like them counts; nor does one
+ * that changes nothing: it is text. */
 static bool change_channel(const struct speaker *p, struct sequence *s, uint32_t id)
 {
-    bool is_start = id == p->language->think_start;
+    bool is_thinking = s->channel == CHANNEL_REASONING;
+    uint32_t mark = is_thinking ? p->language->think_end : p->language->think_start;
 
-    if (s->kind != PROMPT_CHAT || (!is_start && id != p->language->think_end))
+    if (s->kind != PROMPT_CHAT || id != mark)
         return false;
-    s->channel = is_start ? CHANNEL_REASONING : CHANNEL_CONTENT;
+    s->channel = is_thinking ? CHANNEL_CONTENT : CHANNEL_REASONING;
     s->is_fresh = true;
     return true;
 }
