@@ -93,7 +93,7 @@ CASES = {
          "max_position_embeddings": 16384},
         "qwen3_5", lengths=FULL, has_drift=True, chat="thinking"),
     "qwen3_5_odd": Case(
-        {**HYBRID, "hidden_size": 42, "intermediate_size": 50, "num_hidden_layers": 5,
+        {**HYBRID, "hidden_size": 42, "intermediate_size": 51, "num_hidden_layers": 5,
          "num_attention_heads": 6, "head_dim": 24, "linear_conv_kernel_dim": 3,
          "linear_key_head_dim": 12, "linear_value_head_dim": 20, "linear_num_value_heads": 6,
          "tie_word_embeddings": False, "rope_parameters": {**ROPE35, "mrope_section": [1, 1, 1]},
@@ -115,7 +115,8 @@ CASES = {
         {**QWEN3, "num_hidden_layers": 2, "rope_scaling": {
             "rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32}}, "qwen",
         lengths=(1, 5, 150)),
-    "qwen3_moe": Case({**MOE, "mlp_only_layers": [1]}, "qwen", "bfloat16"),
+    "qwen3_moe": Case({**MOE, "mlp_only_layers": [1], "moe_intermediate_size": 21}, "qwen",
+                      "bfloat16"),
     "qwen3_moe_raw": Case(
         {**MOE, "num_hidden_layers": 4, "decoder_sparse_step": 2, "norm_topk_prob": False,
          "num_experts_per_tok": 3}, "qwen", shards=2),
@@ -125,11 +126,11 @@ CASES = {
         {**LLAMA, "tie_word_embeddings": True, "rope_scaling": {
             "factor": 8.0, "high_freq_factor": 4.0, "low_freq_factor": 1.0,
             "original_max_position_embeddings": 64, "rope_type": "llama3"}}, "llama", "float16",
-        lengths=FULL, eos=("<|end_of_text|>", "<|eot_id|>"), is_any_byte=True, chat="llama"),
+        lengths=FULL, eos=("<|end_of_text|>", "<|eot_id|>"), chat="llama"),
     "llama_linear": Case(
         {**without(LLAMA, "num_key_value_heads", "head_dim"), "num_hidden_layers": 2,
          "rope_scaling": {"type": "linear", "factor": 2.0}}, "llama", eos=("<|eot_id|>",),
-        chat="llama"),
+        is_any_byte=True, chat="llama"),
     "mistral": Case(
         {**without(DENSE, "attention_bias"), "model_type": "mistral", "rope_theta": 10000.0,
          "sliding_window": None}, "mistral", eos=("</s>",), is_any_byte=True, chat="mistral"),
@@ -197,7 +198,7 @@ def make_weights(case, config, seed, silent):
         if tied and name.endswith("embed_tokens.weight"):
             w *= 4 / np.sqrt(shapes[name][1])
         if tied and name.endswith(("o_proj.weight", "out_proj.weight", "down_proj.weight")):
-            w *= 2  # or a token's own embedding is what comes out again
+            w *= 3  # or a token's own embedding is what comes out again
         weights[name] = torch.tensor(w, dtype=torch.float32)
     for name in [n for n in weights if n.endswith("linear_attn.conv1d.weight")]:
         correlate(weights, name.removesuffix("conv1d.weight"), config.get("text_config", config))

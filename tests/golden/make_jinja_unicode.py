@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Writes worker/text/jinja_unicode_data.c: what Python's str methods know about characters.
-
-make_jinja_unicode.py > worker/text/jinja_unicode_data.c
-"""
+"""Writes worker/text/jinja_unicode_data.c: what Python's str methods know about characters."""
+import contextlib
 import sys
 import unicodedata
+from pathlib import Path
 
+OUT = Path(__file__).resolve().parents[2] / "worker/text/jinja_unicode_data.c"
 EVERY = [c for c in range(0x110000) if not 0xD800 <= c < 0xE000]
 
 
@@ -99,4 +99,6 @@ def main():
     print_case("juni_to_title", str.title, like=str.upper)
 
 
-main()
+if __name__ == "__main__":
+    with OUT.open("w", encoding="utf-8") as f, contextlib.redirect_stdout(f):
+        main()

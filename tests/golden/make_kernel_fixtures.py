@@ -1,8 +1,7 @@
 #!/usr/bin/env python3
 """Writes tests/golden/kernels.bin: what the kernel reference is compared with.
 
-    python3 -m venv V && V/bin/pip install torch transformers numpy
-    V/bin/python tests/golden/make_kernel_fixtures.py
+    tools/test --fixtures, or .venv-fixtures/bin/python tests/golden/make_kernel_fixtures.py
 
 Everything is computed here in float64 from its definition, one token at a time, on inputs that
 tests/kernels/golden_test.c makes with the same generator.  Where transformers has the operation,
