@@ -76,8 +76,7 @@ static inline void model_pass_open(struct model_pass *p, const struct model_open
     if ((uint32_t)p->shape.context > m->config.max_positions)
         p->shape.context = (int32_t)m->config.max_positions;
     CHECK(kern_pool_open(&p->pool, shape->threads, NULL) == 0);
-    model_must(
-        forward_new(&p->forward, &m->config, &m->weights, &p->shape, ops, p->pool, &e), &e);
+    model_must(forward_new(&p->forward, &m->config, &m->weights, &p->shape, ops, p->pool, &e), &e);
 }
 
 static inline void model_pass_close(struct model_pass *p)
