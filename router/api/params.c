@@ -1,5 +1,6 @@
 #include "router/api/params.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -18,6 +19,7 @@ static const struct param {
 #undef X
 };
 #define N_PARAMS (sizeof params / sizeof params[0])
+static_assert(N_PARAMS < 64, "params.forwarded has a bit for each row");
 
 int param_refuse(struct param_error *e, enum api_error error, const char *param, const char *fmt,
                  ...)
@@ -307,6 +309,8 @@ int params_read(struct params *p, const struct json_object *body, enum dialect d
         int rc = check_param(&params[i], v, e);
         if (rc != 0)
             return rc;
+        if (params[i].use == PARAM_FORWARD)
+            p->forwarded |= 1ull << i;
     }
     if (read_model(p, body, (IN_BOTH & 1u << dialect) != 0, e) != 0)
         return -EINVAL;
@@ -338,19 +342,17 @@ static void write_stop(const struct json_object *stop, struct buf *out)
     buf_add_char(out, ']');
 }
 
-static void write_sampling(const struct json_object *body, enum dialect dialect, struct buf *out)
+static void write_sampling(const struct params *p, const struct json_object *body,
+                           struct buf *out)
 {
     const char *comma = "";
 
     buf_add_str(out, ",\"sampling\":{");
-    for (size_t i = 0; i < N_PARAMS; i++) {
-        const struct json_object *v;
-
-        if (params[i].use != PARAM_FORWARD || (params[i].dialects & (1u << dialect)) == 0 ||
-            (v = json_get(body, params[i].name)) == NULL)
+    for (size_t i = 0; p->forwarded >> i != 0; i++) {
+        if ((p->forwarded >> i & 1) == 0)
             continue;
         buf_printf(out, "%s\"%s\":", comma, params[i].name);
-        json_write(v, out);
+        json_write(json_get(body, params[i].name), out);
         comma = ",";
     }
     buf_add_char(out, '}');
@@ -373,5 +375,5 @@ void params_write(const struct params *p, const struct json_object *body, enum d
         buf_add_str(out, ",\"add_generation_prompt\":false");
     if ((IN_BOTH & 1u << dialect) != 0)
         write_stop(json_get(body, "stop"), out);
-    write_sampling(body, dialect, out);
+    write_sampling(p, body, out);
 }

@@ -86,6 +86,7 @@ struct params {
     bool add_special_tokens, add_generation_prompt;
     bool has_seed;
     uint64_t seed;
+    uint64_t forwarded; /* rows of the table that go to the worker in "sampling" */
 };
 
 /* What is wrong with a request. */

@@ -103,7 +103,7 @@ def test_death_in_the_middle(node, fault, exit_class, text):
 
 
 GARBAGE = ["any", "noise", "tail", "back", "crc", "epoch", "sequence", "type", "length", "fragment",
-           "long", "request", "index", "vocab", "utf8", "parts"]
+           "long", "request", "index", "vocab", "utf8", "parts", "flags", "echo", "tops", "number"]
 
 
 @pytest.mark.sanitized

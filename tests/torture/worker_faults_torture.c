@@ -4,7 +4,7 @@
 
 #include "base/clock.h"
 #include "base/hash.h"
-#include "base/utf8.h"
+#include "router/route/record.h"
 #include "shm/panic.h"
 #include "worker/sim/garbage.h"
 #include "worker/sim/words.h"
@@ -37,35 +37,19 @@ static void open_with(struct stage *s, const char *fault)
     stage_open(s, keys);
 }
 
-/* What the router checks of a record of request 1; 0 or -EPROTO. */
+/* What the router checks of a record of request 1, which asked for no echo; 0 or -EPROTO. */
 static int check_record(const struct ring_record *rec, uint32_t *n_tokens)
 {
     struct token_head head;
-    struct part_head part;
-    const uint8_t *at = rec->data + sizeof head;
-    size_t left = rec->len - sizeof head;
+    struct part parts[PARTS_MAX];
+    struct top tops[TOPS_MAX];
 
     if (rec->request != 1)
         return -EPROTO;
     if (rec->type != RING_TOKEN)
         return 0;
-    if (rec->len < sizeof head)
-        return -EPROTO;
-    memcpy(&head, rec->data, sizeof head);
-    if (head.index != *n_tokens || head.token >= SIM_VOCAB)
-        return -EPROTO;
-    for (; head.n_parts > 0; head.n_parts--) {
-        if (left < sizeof part)
-            return -EPROTO;
-        memcpy(&part, at, sizeof part);
-        at += sizeof part;
-        left -= sizeof part;
-        if (part.len > left || !utf8_valid((const char *)at, part.len))
-            return -EPROTO;
-        at += part.len;
-        left -= part.len;
-    }
-    if (left != 0)
+    if (record_read_token(rec, &head, parts, tops) != NULL || head.index != *n_tokens ||
+        head.token >= SIM_VOCAB || head.flags != 0 || head.n_tops != 0)
         return -EPROTO;
     ++*n_tokens;
     return 0;

@@ -3,6 +3,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 
+#include <math.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -102,6 +103,14 @@ static void write_record(struct garbage_place *p, enum garbage_kind kind)
         memcpy(rec.text, "\xc0\xaf\xed\xa0\x80\xf5\x80\xff", 8);
     else if (kind == GARBAGE_PARTS)
         rec.part.len = 4000;
+    else if (kind == GARBAGE_FLAGS)
+        rec.head.flags = (uint8_t)~TOKEN_FLAGS;
+    else if (kind == GARBAGE_ECHO)
+        rec.head.flags = TOKEN_PROMPT;
+    else if (kind == GARBAGE_TOPS)
+        rec.head.n_tops = TOPS_MAX + 1;
+    else if (kind == GARBAGE_NUMBER)
+        rec.head.logprob = NAN;
     push_record(p, request, &rec, len);
 }
 
@@ -135,6 +144,10 @@ static void write_kind(struct garbage_place *p, enum garbage_kind kind)
     case GARBAGE_VOCAB:
     case GARBAGE_UTF8:
     case GARBAGE_PARTS:
+    case GARBAGE_FLAGS:
+    case GARBAGE_ECHO:
+    case GARBAGE_TOPS:
+    case GARBAGE_NUMBER:
         write_record(p, kind);
         break;
     case GARBAGE_ANY:

@@ -22,7 +22,11 @@
     X(GARBAGE_INDEX, "index")       /* a token with another's index */ \
     X(GARBAGE_VOCAB, "vocab")       /* a token outside the vocabulary */ \
     X(GARBAGE_UTF8, "utf8")         /* text that is not UTF-8 */ \
-    X(GARBAGE_PARTS, "parts")       /* parts that are longer than their record */
+    X(GARBAGE_PARTS, "parts")       /* parts that are longer than their record */ \
+    X(GARBAGE_FLAGS, "flags")       /* a flag that does not exist */ \
+    X(GARBAGE_ECHO, "echo")         /* a token of the prompt after generated ones */ \
+    X(GARBAGE_TOPS, "tops")         /* tops, more than any record may have */ \
+    X(GARBAGE_NUMBER, "number")     /* a log-probability that is not a number */
 
 #define X(constant, text) constant,
 enum garbage_kind { GARBAGE_KINDS(X) GARBAGE_KINDS_N };

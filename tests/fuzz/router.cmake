@@ -1,0 +1,1 @@
+cortex_fuzzer(record_fuzz SRC record_fuzz.c LIBS cortex_record)
