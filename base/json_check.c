@@ -416,23 +416,8 @@ static int take_escape(struct json_check *c, const char **at, const char *end)
 static int add_key_code_point(struct json_check *c, const char *at, uint32_t u)
 {
     char s[4];
-    size_t n = 0;
 
-    if (u < 0x80) {
-        s[n++] = (char)u;
-    } else if (u < 0x800) {
-        s[n++] = (char)(0xc0 | u >> 6);
-    } else if (u < 0x10000) {
-        s[n++] = (char)(0xe0 | u >> 12);
-        s[n++] = (char)(0x80 | (u >> 6 & 0x3f));
-    } else {
-        s[n++] = (char)(0xf0 | u >> 18);
-        s[n++] = (char)(0x80 | (u >> 12 & 0x3f));
-        s[n++] = (char)(0x80 | (u >> 6 & 0x3f));
-    }
-    if (u >= 0x80)
-        s[n++] = (char)(0x80 | (u & 0x3f));
-    return add_key_bytes(c, at, s, n);
+    return add_key_bytes(c, at, s, utf8_encode(u, s));
 }
 
 /* c->unit is complete; at = its last digit. */
