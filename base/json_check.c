@@ -56,7 +56,7 @@ struct json_check {
     uint32_t unit;       /* the \uXXXX being read */
     uint32_t high_half;  /* of a surrogate pair, 0 = none open */
     const char *literal; /* rest of it; static */
-    uint32_t nodes;
+    uint32_t nodes, nodes_max;
     uint32_t depth;
     uint64_t is_object;              /* one bit a level */
     uint64_t object[JSON_DEPTH_MAX]; /* number of each open one */
@@ -191,8 +191,8 @@ static void begin_literal(struct json_check *c, const char *rest)
 
 static int begin_value(struct json_check *c, const char *at)
 {
-    if (c->nodes == JSON_NODES_MAX)
-        return refuse_limit(c, at, "another value", JSON_NODES_MAX);
+    if (c->nodes == c->nodes_max)
+        return refuse_limit(c, at, "another value", c->nodes_max);
     c->nodes++;
     switch (*at) {
     case '{':
@@ -604,7 +604,13 @@ struct json_check *json_check_new(void)
 
     CHECK(c != NULL);
     json_keys_init(&c->keys);
+    c->nodes_max = JSON_NODES_MAX;
     return c;
+}
+
+void json_check_allow_nodes(struct json_check *c, uint32_t nodes_max)
+{
+    c->nodes_max = nodes_max;
 }
 
 void json_check_free(struct json_check **c)
