@@ -41,6 +41,8 @@ FOREIGN = {
     "xxhash.h": ["base/hash.c"],
     "systemd/*": ["supervisor/notify.c"],
     "liburing.h": ["worker/io/reader_uring.c"],
+    "pcre2.h": ["worker/text/regex.c"],
+    "utf8proc.h": ["worker/text/unicode.c"],
     "cmocka.h": ["tests/*"],
 }
 # Of the C library and the kernel.
