@@ -46,6 +46,8 @@ FOREIGN = {
     "liburing.h": ["worker/io/reader_uring.c"],
     "llama.h": ["tools/bench/llama_peer.c"],
     "ggml-backend.h": ["tools/bench/llama_peer.c"],
+    "pcre2.h": ["worker/text/regex.c"],
+    "utf8proc.h": ["worker/text/unicode.c"],
     "cmocka.h": ["tests/*"],
 }
 # Of the C library and the kernel.
