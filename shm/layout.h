@@ -140,8 +140,7 @@ enum shm_field_type {
  * Writer: the supervisor, before the first child starts. */
 #define GATEWAY_RECORD(X)                                                                          \
     X(STR, listen, 80, "", "numeric address and port of the client API")                           \
-    X(STR, metrics_listen, 80, "", "the same of /metrics, empty = off")                            \
-    X(U32, is_tls, 1, "", "1 when the client API speaks TLS")
+    X(STR, metrics_listen, 80, "", "the same of /metrics, empty = off")
 
 #define SHM_RECORDS(X)                                                                             \
     X(process, PROCESS_RECORD, SHM_PROCESSES_MAX)                                                  \

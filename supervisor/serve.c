@@ -17,9 +17,11 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define DESCRIPTORS_OWN        24 /* of the supervisor itself */
-#define DESCRIPTORS_PER_CHILD  2
-#define DESCRIPTORS_PER_WORKER 6 /* beside: four ends of its link, and its memory while it is made */
+#define DESCRIPTORS_OWN       25 /* of the supervisor itself */
+#define DESCRIPTORS_PER_MODEL 2  /* its weights, and others while they are replaced */
+#define DESCRIPTORS_PER_CHILD 2
+/* Beside: four ends of its link, and its memory while it is made. */
+#define DESCRIPTORS_PER_WORKER 6
 
 const char *serve_config_path(const char *path)
 {
@@ -53,7 +55,8 @@ static uint64_t count_descriptors(const struct config *c)
     uint64_t n = DESCRIPTORS_OWN + DESCRIPTORS_PER_CHILD;
 
     for (size_t i = 0; i < c->n_models; i++)
-        n += (uint64_t)c->models[i].workers * (DESCRIPTORS_PER_CHILD + DESCRIPTORS_PER_WORKER);
+        n += DESCRIPTORS_PER_MODEL +
+             (uint64_t)c->models[i].workers * (DESCRIPTORS_PER_CHILD + DESCRIPTORS_PER_WORKER);
     return n;
 }
 
@@ -101,13 +104,13 @@ static int open_segment(struct tree *t, struct err *e)
     return share_segment(t, e);
 }
 
-static int open_listener(const char *what, const char *address, int *fd, struct err *e)
+/* bound: where it listens, which is shown to everybody. */
+static int open_listener(const char *what, const char *address, int *fd, char *bound, size_t size,
+                         struct err *e)
 {
-    char bound[80];
-
     if (address[0] == '\0')
         return 0;
-    *fd = listen_open(address, bound, sizeof bound, e);
+    *fd = listen_open(address, bound, size, e);
     if (*fd < 0)
         return *fd;
     log_info(LOG_SYSTEM, "%s on %s", what, bound);
@@ -116,10 +119,16 @@ static int open_listener(const char *what, const char *address, int *fd, struct 
 
 static int open_listeners(struct tree *t, struct err *e)
 {
-    int rc = open_listener("client API", t->config.gateway.listen, &t->listen_fd, e);
+    const struct config_gateway *g = &t->config.gateway;
+    struct gateway_record r = {0};
+    int rc = open_listener("client API", g->listen, &t->listen_fd, r.listen, sizeof r.listen, e);
 
-    return rc != 0 ? rc
-                   : open_listener("metrics", t->config.gateway.metrics_listen, &t->metrics_fd, e);
+    if (rc == 0)
+        rc = open_listener("metrics", g->metrics_listen, &t->metrics_fd, r.metrics_listen,
+                           sizeof r.metrics_listen, e);
+    if (rc == 0)
+        seqlock_publish(&t->node->gateway, &r);
+    return rc;
 }
 
 /* The other programs lie beside this one. */
@@ -180,6 +189,8 @@ static int start(struct tree *t, struct err *e)
         rc = open_listeners(t, e);
     if (rc == 0)
         rc = loop_open(t, e);
+    if (rc == 0)
+        rc = keeper_open(t, e);
     if (rc != 0)
         return rc;
     t->config_fd = tree_write_config(&t->config, e);
@@ -198,6 +209,7 @@ static void release(struct tree *t)
 {
     int *fds[] = {&t->listen_fd, &t->metrics_fd, &t->config_fd};
 
+    keeper_close(t);
     loop_close(t);
     for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++)
         if (*fds[i] >= 0)
@@ -221,7 +233,7 @@ static struct tree *new_tree(const char *config_path)
     t->config_path = config_path;
     t->config_fd = t->listen_fd = t->metrics_fd = -1;
     t->epoll_fd = t->signal_fd = t->timer_fd = -1;
-    t->owner.fd = t->owner.lock_fd = -1;
+    t->owner.fd = t->owner.lock_fd = t->keeper.done_fd = -1;
     t->now_ns = t->spawned_ns = clock_now_ns();
     t->watchdog_ns = notify_watchdog_period_ns();
     return t;

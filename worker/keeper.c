@@ -126,7 +126,8 @@ int keeper_filled(struct keeper *k, struct err *e)
 {
     CHECK(k->state == KEEPER_FILLING);
     unmap(k);
-    /* Here and not in the supervisor: the kernel looks at every page for what may still write it. */
+    /* Here and not in the supervisor: the kernel looks at every page for what may still write it.
+     */
     if (fcntl(k->fd, F_ADD_SEALS, F_SEAL_WRITE) != 0)
         return err_set(e, errno, "seal %" PRIu64 " bytes of weights: %s", k->bytes,
                        strerror(errno));

@@ -50,8 +50,8 @@ int keeper_take(struct keeper *k, const struct control_msg *msg, int fds[CONTROL
  * sentence. Once per GRANT. */
 int keeper_map(struct keeper *k, struct err *e);
 
-/* All is written: unmap it, seal it, say so; k->map is NULL and the state WAITING. The next GRANT is
- * of the same memory, FILLED. 0 or -errno with the sentence; -EBUSY when something (a mapping, a
+/* All is written: unmap it, seal it, say so; k->map is NULL and the state WAITING. The next GRANT
+ * is of the same memory, FILLED. 0 or -errno with the sentence; -EBUSY when something (a mapping, a
  * read in flight) can still write there, which is the caller's bug. */
 int keeper_filled(struct keeper *k, struct err *e);
 

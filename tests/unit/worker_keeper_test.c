@@ -201,8 +201,10 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(filled_by_us_and_mapped_again), TEST(a_writer_that_was_forgotten),
-        TEST(there_is_no_such_memory),       TEST(an_answer_to_no_question),
+        TEST(filled_by_us_and_mapped_again),
+        TEST(a_writer_that_was_forgotten),
+        TEST(there_is_no_such_memory),
+        TEST(an_answer_to_no_question),
         TEST(unfit_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
