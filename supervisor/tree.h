@@ -13,6 +13,7 @@
 #include "shm/node.h"
 #include "supervisor/child.h"
 #include "supervisor/keeper.h"
+#include "supervisor/options.h"
 
 #define TREE_CHILDREN   (1 + SHM_WORKERS_MAX) /* 0 = the router, 1 + slot = workers */
 #define TREE_TICK_NS    (100 * NS_PER_MS)
@@ -49,8 +50,8 @@ struct model {
 enum tree_phase { TREE_RUNNING, TREE_DRAINING, TREE_STOPPING };
 
 struct tree {
-    const char *config_path; /* borrowed; NULL = no file */
-    struct config config;    /* owned */
+    const struct options *options; /* borrowed */
+    struct config config;          /* owned */
     int config_fd;           /* owned: sealed, the effective configuration */
     struct node_owner owner;
     struct shm_node *node;           /* = owner.node */
