@@ -22,6 +22,11 @@ static int read_file(const char *path, struct buf *text, struct err *e)
     return rc;
 }
 
+const char *config_default_path(void)
+{
+    return access(CONFIG_PATH, F_OK) == 0 || errno == EACCES ? CONFIG_PATH : NULL;
+}
+
 int config_load(struct config *c, const char *path, const struct config_words *words, struct err *e)
 {
     struct buf text = {0};

@@ -163,6 +163,10 @@ struct config {
 
 /* clang-format on */
 
+/* The file that is read when nobody names one, or NULL when it does not exist. */
+#define CONFIG_PATH "/etc/cortex/cortex.ini"
+const char *config_default_path(void);
+
 /* One key as the command line sets it. A named section is a new one; the others have id NULL. */
 struct config_word {
     const char *section, *id, *key, *value; /* borrowed */

@@ -23,7 +23,7 @@ struct invocation {
 /* X(letter, name, argument or NULL, help) */
 #define OPTIONS(X) \
     X('c', "config", "FILE", \
-      "the configuration; else " OPTIONS_CONFIG_PATH ", if it exists and no --model is given") \
+      "the configuration; else " CONFIG_PATH ", if it exists and no --model is given") \
     X('m', "model", "[NAME=]DIR", "a model beside those of the configuration; repeatable") \
     X('l', "listen", "ADDRESS", "the client API's host:port, whatever the configuration says") \
     X('R', "reference", NULL, "every key, as Markdown") \

@@ -22,7 +22,7 @@ const char *options_config_path(const struct options *o)
     for (size_t i = 0; i < o->words.n; i++)
         if (o->words.word[i].id != NULL)
             return NULL;
-    return access(OPTIONS_CONFIG_PATH, F_OK) == 0 || errno == EACCES ? OPTIONS_CONFIG_PATH : NULL;
+    return config_default_path();
 }
 
 int options_load_config(const struct options *o, struct config *c, struct err *e)

@@ -4,8 +4,6 @@
 
 #include "base/config.h"
 
-#define OPTIONS_CONFIG_PATH "/etc/cortex/cortex.ini"
-
 struct options {
     const char *config_path; /* -c; borrowed, NULL = not given */
     struct config_words words;

@@ -41,6 +41,7 @@ FOREIGN = {
     "xxhash.h": ["base/hash.c"],
     "systemd/*": ["supervisor/notify.c"],
     "liburing.h": ["worker/io/reader_uring.c"],
+    "curl/*": ["tools/chat/client.c"],
     "cmocka.h": ["tests/*"],
 }
 # Of the C library and the kernel.
