@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "base/utf8.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -127,4 +128,19 @@ void buf_add_json_string(struct buf *b, const char *s, size_t len)
     if (len > plain)
         buf_add(b, s + plain, len - plain);
     buf_add_char(b, '"');
+}
+
+void buf_add_printable(struct buf *b, const char *s, size_t len, const char *kept)
+{
+    for (size_t i = 0; i < len;) {
+        size_t n = utf8_sequence(s + i, len - i);
+        unsigned char c = (unsigned char)s[i];
+        bool is_c1 = n == 2 && c == 0xc2 && (unsigned char)s[i + 1] < 0xa0;
+        bool is_control = c < 0x20 ? c == 0 || strchr(kept, c) == NULL : c == 0x7f || is_c1;
+        if (n == 0 || is_control)
+            buf_add_char(b, '?');
+        else
+            buf_add(b, s + i, n);
+        i += n == 0 ? 1 : n;
+    }
 }

@@ -48,4 +48,8 @@ void buf_free(struct buf *b);
  * U+FFFD, control bytes as \u00xx. */
 void buf_add_json_string(struct buf *b, const char *s, size_t len);
 
+/* Text that may come from anybody, for a terminal: control bytes but for those in `kept`, and what
+ * is not UTF-8, come out as '?'. */
+void buf_add_printable(struct buf *b, const char *s, size_t len, const char *kept);
+
 #endif

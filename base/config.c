@@ -22,7 +22,12 @@ static int read_file(const char *path, struct buf *text, struct err *e)
     return rc;
 }
 
-int config_load(struct config *c, const char *path, struct err *e)
+const char *config_default_path(void)
+{
+    return access(CONFIG_PATH, F_OK) == 0 || errno == EACCES ? CONFIG_PATH : NULL;
+}
+
+int config_load(struct config *c, const char *path, const struct config_words *words, struct err *e)
 {
     struct buf text = {0};
     int rc = 0;
@@ -34,6 +39,8 @@ int config_load(struct config *c, const char *path, struct err *e)
         rc = config_parse(c, path != NULL ? path : "defaults", buf_text(&text), text.len, e);
     if (rc == 0)
         rc = config_override(c, environ, e);
+    if (rc == 0)
+        rc = config_apply_words(c, words, e);
     if (rc == 0 && (rc = config_validate(c, e)) != 0)
         err_prefix(e, "%s", path != NULL ? path : "configuration");
     if (rc != 0)

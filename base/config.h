@@ -6,7 +6,7 @@
  * rows. An unknown section or key is an error that names the nearest known one.
  *
  * Precedence: default < file < environment CORTEX_<SECTION>__<KEY> (upper case; sections with a
- * name, like [model "x"], cannot be overridden). A variable CORTEX_*__* that names no key is an
+ * name, like [model "x"], cannot be overridden) < command line. A variable CORTEX_*__* that names no key is an
  * error too.
  *
  * Text form: UTF-8 without control bytes; one `key = value` a line, `;` or `#` first on a line is a
@@ -163,9 +163,24 @@ struct config {
 
 /* clang-format on */
 
-/* Read path (NULL = no file: defaults), then the environment. The sentence of an error names file
- * and line. Whole-configuration rules are checked too: config_validate. On an error *c is empty. */
-int config_load(struct config *c, const char *path, struct err *e);
+/* The file that is read when nobody names one, or NULL when it does not exist. */
+#define CONFIG_PATH "/etc/cortex/cortex.ini"
+const char *config_default_path(void);
+
+/* One key as the command line sets it. A named section is a new one; the others have id NULL. */
+struct config_word {
+    const char *section, *id, *key, *value; /* borrowed */
+};
+struct config_words {
+    struct config_word word[CONFIG_MODELS_MAX + 1]; /* a path for each model, and where to listen */
+    size_t n;
+};
+
+/* Read path (NULL = no file: defaults), then the environment, then words (NULL = none). The sentence
+ * of an error names file and line. Whole-configuration rules are checked too: config_validate. On an
+ * error *c is empty. */
+int config_load(struct config *c, const char *path, const struct config_words *words,
+                struct err *e);
 
 /* Parse INI text of a given name, without the environment and without config_validate (children,
  * whose text has passed it; tests). */

@@ -108,7 +108,7 @@ void config_print_reference(struct buf *out)
 {
     buf_add_str(out, "# Configuration reference\n\n"
                      "Precedence: default, file, environment `CORTEX_SECTION__KEY` (sections "
-                     "without a name only).\n");
+                     "without a name only), command line (`--listen`, `--model`).\n");
     for (size_t i = 0; i < config_n_sections; i++) {
         const struct section_row *s = &config_sections[i];
         size_t n;

@@ -68,4 +68,7 @@ int config_is_text(const char *text, size_t len);
 /* The whole environment against the table. */
 int config_override(struct config *c, char *const *environment, struct err *e);
 
+/* The command line's keys; words may be NULL. */
+int config_apply_words(struct config *c, const struct config_words *words, struct err *e);
+
 #endif

@@ -12,6 +12,15 @@
  *   supervisor -> router  LINK_READ   fds: w2r, pipe end to sleep on, pipe end that wakes the worker
  *   supervisor -> worker  LINK_READ   fds: r2w, pipe end to sleep on, pipe end that wakes the router
  * Either side's death: the supervisor reaps it first, then tells the survivor LINK_DOWN.
+ *
+ * Weights (worker/keeper.h, supervisor/keeper.h), before a worker is READY:
+ *   worker -> supervisor  WEIGHTS_WANT
+ *   supervisor -> worker  WEIGHTS_GRANT   is_filled: map it, be READY. Else: write all of it, unmap
+ *                                         it, seal it (the kernel refuses that while a writable
+ *                                         mapping is left), and
+ *   worker -> supervisor  WEIGHTS_FILLED
+ *   supervisor -> worker  WEIGHTS_GRANT   is_filled: to this one and to all who wait for it
+ * A worker that dies before FILLED takes what it wrote with it: the next one gets zeros.
  */
 #ifndef SHM_CONTROL_H
 #define SHM_CONTROL_H
@@ -38,10 +47,12 @@
                                            suspects run there (or no longer); a fault is theirs */ \
     X(CONTROL_DRAINED, "drained")       /* router: answers LINK_DRAIN (slot, epoch = link) or      \
                                            DRAIN (epoch = 0): nothing runs there any more */       \
-    X(CONTROL_WEIGHTS_WANT, "weights-want") /* worker: weights_key, weights_bytes: memory for the  \
-                                           weights, filled or to be filled */                      \
-    X(CONTROL_WEIGHTS_FILLED, "weights-filled") /* worker: weights_key: all is written, nothing of \
-                                           it is mapped any more: seal it */                       \
+    X(CONTROL_WEIGHTS_WANT, "weights-want") /* worker, between hello and ready: epoch = its own,   \
+                                           weights_key, weights_bytes: memory for the weights,     \
+                                           filled or to be filled; one piece for a worker */       \
+    X(CONTROL_WEIGHTS_FILLED, "weights-filled") /* worker: epoch = its own, weights_key: all is    \
+                                           written, nothing of it is mapped any more, and it is    \
+                                           sealed (F_SEAL_WRITE): keep it */                       \
     /* supervisor -> child */                                                                      \
     X(CONTROL_LINK_WRITE, "link-write") /* slot, epoch = link, model, + own direction's memfd */   \
     X(CONTROL_LINK_READ, "link-read")   /* slot, epoch, model as LINK_WRITE, seats, vocab,         \

@@ -19,10 +19,14 @@
 #define MODEL_FIELD(type, name, dim, set, help)   FIELD(model_record, type, name, set)
 #define WORKER_FIELD(type, name, dim, set, help)  FIELD(worker_record, type, name, set)
 #define REQUEST_FIELD(type, name, dim, set, help) FIELD(request_record, type, name, set)
+#define WEIGHTS_FIELD(type, name, dim, set, help) FIELD(weights_record, type, name, set)
+#define GATEWAY_FIELD(type, name, dim, set, help) FIELD(gateway_record, type, name, set)
 static const struct shm_field_desc process_fields[] = {PROCESS_RECORD(PROCESS_FIELD)};
 static const struct shm_field_desc model_fields[] = {MODEL_RECORD(MODEL_FIELD)};
 static const struct shm_field_desc worker_fields[] = {WORKER_RECORD(WORKER_FIELD)};
 static const struct shm_field_desc request_fields[] = {REQUEST_RECORD(REQUEST_FIELD)};
+static const struct shm_field_desc weights_fields[] = {WEIGHTS_RECORD(WEIGHTS_FIELD)};
+static const struct shm_field_desc gateway_fields[] = {GATEWAY_RECORD(GATEWAY_FIELD)};
 
 #define SET_COUNTER "counter"
 #define SET_GAUGE   "gauge"
@@ -63,6 +67,8 @@ static const struct shm_field_desc panic_fields[] = {
     X(model, SEQLOCKED, SHM_MODELS_MAX, model_slot, offsetof(struct model_slot, word), model_fields, SUPERVISOR) \
     X(worker, SEQLOCKED, SHM_WORKERS_MAX, worker_slot, offsetof(struct worker_slot, word), worker_fields, WORKER) \
     X(request, SEQLOCKED, SHM_REQUESTS_MAX, request_slot, offsetof(struct request_slot, word), request_fields, ROUTER) \
+    X(weights, SEQLOCKED, SHM_WEIGHTS_MAX, weights_slot, offsetof(struct weights_slot, word), weights_fields, SUPERVISOR) \
+    X(gateway, SEQLOCKED, 1, gateway_slot, offsetof(struct gateway_slot, word), gateway_fields, SUPERVISOR) \
     X(beat, BEATS, SHM_PROCESSES_MAX, shm_beat, 0, beat_fields, NONE) \
     X(supervisor_counters, COUNTERS, 1, supervisor_counters, 0, supervisor_counter_fields, SUPERVISOR) \
     X(router_counters, COUNTERS, 1, router_counters, 0, router_counter_fields, ROUTER) \

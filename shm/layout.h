@@ -35,6 +35,7 @@
 #define SHM_PROCESSES_MAX (2 + SHM_WORKERS_MAX) /* 0 supervisor, 1 router, 2 + slot workers */
 #define SHM_MODELS_MAX    64
 #define SHM_REQUESTS_MAX  16384
+#define SHM_WEIGHTS_MAX   128 /* old and new ones of every model while they are replaced */
 #define SHM_LOG_RECORDS   256
 #define SHM_SECTIONS_MAX  24
 #define SHM_FIELDS_MAX    384
@@ -124,11 +125,30 @@ enum shm_field_type {
     X(U64, first_token_ns, 1, "", "monotonic time of the first token")                             \
     X(U64, last_token_ns, 1, "", "monotonic time of the last token")
 
+/* Memory kept for weights (supervisor/keeper.h). Writer: the supervisor. A place in state none is
+ * free. */
+#define WEIGHTS_RECORD(X)                                                                          \
+    X(U64, key, 1, "", "what is in it: the worker's hash of files and layout")                     \
+    X(U64, bytes, 1, "", "its size")                                                               \
+    X(ENUM, state, 1, "kept_state", "none, wanted, filling, filled")                               \
+    X(U32, model, 1, "", "index of a model that uses it")                                          \
+    X(U32, users, 1, "", "workers that have it")                                                   \
+    X(U32, waiting, 1, "", "workers that wait for it")                                             \
+    X(U64, filled_ns, 1, "", "monotonic time it was filled, 0 = not yet")
+
+/* Where the node listens, as bound: a port 0 of the configuration is the kernel's choice here.
+ * Writer: the supervisor, before the first child starts. */
+#define GATEWAY_RECORD(X)                                                                          \
+    X(STR, listen, 80, "", "numeric address and port of the client API")                           \
+    X(STR, metrics_listen, 80, "", "the same of /metrics, empty = off")
+
 #define SHM_RECORDS(X)                                                                             \
     X(process, PROCESS_RECORD, SHM_PROCESSES_MAX)                                                  \
     X(model, MODEL_RECORD, SHM_MODELS_MAX)                                                         \
     X(worker, WORKER_RECORD, SHM_WORKERS_MAX)                                                      \
-    X(request, REQUEST_RECORD, SHM_REQUESTS_MAX)
+    X(request, REQUEST_RECORD, SHM_REQUESTS_MAX)                                                   \
+    X(weights, WEIGHTS_RECORD, SHM_WEIGHTS_MAX)                                                    \
+    X(gateway, GATEWAY_RECORD, 1)
 
 #define X(record, fields, count)                                                                   \
     struct record##_record {                                                                       \
@@ -262,6 +282,8 @@ struct shm_node {
     struct model_slot model[SHM_MODELS_MAX];        /* writer: supervisor */
     struct worker_slot worker[SHM_WORKERS_MAX];     /* writer: the worker in the slot */
     struct request_slot request[SHM_REQUESTS_MAX];  /* writer: router */
+    struct weights_slot weights[SHM_WEIGHTS_MAX];   /* writer: supervisor */
+    struct gateway_slot gateway;                    /* writer: supervisor */
     struct shm_beat beat[SHM_PROCESSES_MAX];        /* writer: the process in the slot */
 
     struct supervisor_counters supervisor_counters;              /* writer: supervisor */

@@ -42,6 +42,13 @@
     X(PHASE_NONE, "none") X(PHASE_STARTING, "starting") X(PHASE_LOADING, "loading")                \
     X(PHASE_SERVING, "serving") X(PHASE_DRAINING, "draining")
 
+/* Memory that the supervisor keeps for the weights of a model. */
+#define KEPT_STATES(X)                                                                             \
+    X(KEPT_NONE, "none")                                                                           \
+    X(KEPT_WANTED, "wanted")   /* no memory yet: others are just giving theirs back */             \
+    X(KEPT_FILLING, "filling") /* one worker writes it */                                          \
+    X(KEPT_FILLED, "filled")   /* sealed: workers map it, those that start again, too */
+
 /* Life of a request in the router: reliability.md §2. */
 #define REQUEST_STATES(X)                                                                          \
     X(REQUEST_FREE, "free")                                                                        \
@@ -69,8 +76,9 @@
 /* Set name as it appears in the segment, list. */
 #define STATE_SETS(X)                                                                              \
     X(process_kind, PROCESS_KINDS) X(child_state, CHILD_STATES) X(exit_class, EXIT_CLASSES)        \
-    X(model_state, MODEL_STATES) X(worker_phase, WORKER_PHASES) X(request_state, REQUEST_STATES)   \
-    X(dialect, DIALECTS) X(finish_reason, FINISH_REASONS) X(channel, CHANNELS)
+    X(model_state, MODEL_STATES) X(worker_phase, WORKER_PHASES) X(kept_state, KEPT_STATES)         \
+    X(request_state, REQUEST_STATES) X(dialect, DIALECTS) X(finish_reason, FINISH_REASONS)         \
+    X(channel, CHANNELS)
 
 #define STATE_CONSTANT(constant, text) constant,
 #define X(set, list)                                                                               \

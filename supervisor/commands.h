@@ -1,4 +1,4 @@
-/* The command table of `cortex`. */
+/* The command table of `cortex`: its commands, their options, the pages of `cortex help`. */
 #ifndef SUPERVISOR_COMMANDS_H
 #define SUPERVISOR_COMMANDS_H
 

@@ -74,8 +74,8 @@ void health_tick(struct tree *t, bool is_late)
             continue;
         if (c->control_lost_ns != 0 && t->now_ns - c->control_lost_ns >= CONTROL_LOST_NS)
             child_accuse(c, EV_VIOLATION, t->now_ns, "it closed its control socket and lives on");
-        else if (is_late)
-            c->beat_ns = t->now_ns; /* we were away: nobody could show progress to us */
+        else if (is_late || keeper_is_waiting(t, c))
+            c->beat_ns = t->now_ns; /* nobody could show progress to us; it has none to show */
         else
             check_progress(t, c);
     }

@@ -35,6 +35,10 @@ static void on_ready(struct tree *t, struct child *c, const struct control_msg *
                      m->seats, m->vocab, m->context);
         return;
     }
+    if (keeper_is_unsettled(t, c)) {
+        child_accuse(c, EV_VIOLATION, t->now_ns, "it was ready before it had its weights");
+        return;
+    }
     c->seats = m->seats;
     c->vocab = m->vocab;
     c->context = m->context;
@@ -100,10 +104,11 @@ static void on_drained(struct tree *t, struct child *c, const struct control_msg
 }
 
 static inbox_handler *const handlers[CONTROL_TYPES_N] = {
-    [CONTROL_HELLO] = on_hello,         [CONTROL_READY] = on_ready,
-    [CONTROL_REFUSED] = on_refused,     [CONTROL_LINK_MAPPED] = on_mapped,
-    [CONTROL_VIOLATION] = on_violation, [CONTROL_PROVED] = on_proved,
-    [CONTROL_TRIAL] = on_trial,         [CONTROL_DRAINED] = on_drained,
+    [CONTROL_HELLO] = on_hello,           [CONTROL_READY] = on_ready,
+    [CONTROL_REFUSED] = on_refused,       [CONTROL_LINK_MAPPED] = on_mapped,
+    [CONTROL_VIOLATION] = on_violation,   [CONTROL_PROVED] = on_proved,
+    [CONTROL_TRIAL] = on_trial,           [CONTROL_DRAINED] = on_drained,
+    [CONTROL_WEIGHTS_WANT] = keeper_want, [CONTROL_WEIGHTS_FILLED] = keeper_filled,
 };
 
 /* 1 = *m is a message without descriptors, else as control_recv. */

@@ -125,6 +125,9 @@ static void dispatch(struct tree *t, uint64_t data)
     case LOOP_PIDFD:
         process_reap(t, c);
         break;
+    case LOOP_KEEPER:
+        keeper_freed(t);
+        break;
     }
 }
 

@@ -182,8 +182,10 @@ static void bury_child(struct child *c)
     close_fd(&c->control);
     if (c->kind == PROCESS_ROUTER)
         links_router_gone(t);
-    else
+    else {
         links_worker_gone(t, c);
+        keeper_worker_gone(t, c);
+    }
 }
 
 const struct child_ops process_ops = {

@@ -59,7 +59,7 @@ int tree_write_config(const struct config *c, struct err *e)
 
 static int load(struct tree *t, struct config *next, struct change *change, struct err *e)
 {
-    int rc = config_load(next, t->config_path, e);
+    int rc = options_load_config(t->options, next, e);
 
     if (rc != 0)
         return rc;

@@ -7,6 +7,7 @@
 #include "shm/panic.h"
 #include "supervisor/listen.h"
 #include "supervisor/notify.h"
+#include "supervisor/programs.h"
 #include "supervisor/tree.h"
 
 #include <errno.h>
@@ -17,16 +18,11 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define DESCRIPTORS_OWN        24 /* of the supervisor itself */
-#define DESCRIPTORS_PER_CHILD  2
-#define DESCRIPTORS_PER_WORKER 6 /* beside: four ends of its link, and its memory while it is made */
-
-const char *serve_config_path(const char *path)
-{
-    if (path != NULL)
-        return path;
-    return access(SERVE_CONFIG_PATH, F_OK) == 0 || errno == EACCES ? SERVE_CONFIG_PATH : NULL;
-}
+#define DESCRIPTORS_OWN       25 /* of the supervisor itself */
+#define DESCRIPTORS_PER_MODEL 2  /* its weights, and others while they are replaced */
+#define DESCRIPTORS_PER_CHILD 2
+/* Beside: four ends of its link, and its memory while it is made. */
+#define DESCRIPTORS_PER_WORKER 6
 
 /* Errors that may go away by themselves: another supervisor that is just ending, a port still
  * taken, memory, an address that the network has not brought up yet. */
@@ -53,7 +49,8 @@ static uint64_t count_descriptors(const struct config *c)
     uint64_t n = DESCRIPTORS_OWN + DESCRIPTORS_PER_CHILD;
 
     for (size_t i = 0; i < c->n_models; i++)
-        n += (uint64_t)c->models[i].workers * (DESCRIPTORS_PER_CHILD + DESCRIPTORS_PER_WORKER);
+        n += DESCRIPTORS_PER_MODEL +
+             (uint64_t)c->models[i].workers * (DESCRIPTORS_PER_CHILD + DESCRIPTORS_PER_WORKER);
     return n;
 }
 
@@ -101,13 +98,13 @@ static int open_segment(struct tree *t, struct err *e)
     return share_segment(t, e);
 }
 
-static int open_listener(const char *what, const char *address, int *fd, struct err *e)
+/* bound: where it listens, which is shown to everybody. */
+static int open_listener(const char *what, const char *address, int *fd, char *bound, size_t size,
+                         struct err *e)
 {
-    char bound[80];
-
     if (address[0] == '\0')
         return 0;
-    *fd = listen_open(address, bound, sizeof bound, e);
+    *fd = listen_open(address, bound, size, e);
     if (*fd < 0)
         return *fd;
     log_info(LOG_SYSTEM, "%s on %s", what, bound);
@@ -116,32 +113,23 @@ static int open_listener(const char *what, const char *address, int *fd, struct 
 
 static int open_listeners(struct tree *t, struct err *e)
 {
-    int rc = open_listener("client API", t->config.gateway.listen, &t->listen_fd, e);
+    const struct config_gateway *g = &t->config.gateway;
+    struct gateway_record r = {0};
+    int rc = open_listener("client API", g->listen, &t->listen_fd, r.listen, sizeof r.listen, e);
 
-    return rc != 0 ? rc
-                   : open_listener("metrics", t->config.gateway.metrics_listen, &t->metrics_fd, e);
+    if (rc == 0)
+        rc = open_listener("metrics", g->metrics_listen, &t->metrics_fd, r.metrics_listen,
+                           sizeof r.metrics_listen, e);
+    if (rc == 0)
+        seqlock_publish(&t->node->gateway, &r);
+    return rc;
 }
 
-/* The other programs lie beside this one. */
 static int find_programs(struct tree *t, struct err *e)
 {
-    char self[4096];
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    int rc = programs_find("cortex-router", &t->router_path, e);
 
-    if (n < 0)
-        return err_set(e, errno, "readlink /proc/self/exe: %s", strerror(errno));
-    self[n] = '\0';
-    char *slash = strrchr(self, '/');
-    *slash = '\0';
-    if (asprintf(&t->router_path, "%s/cortex-router", self) < 0 ||
-        asprintf(&t->worker_path, "%s/cortex-worker", self) < 0)
-        return err_set(e, ENOMEM, "out of memory");
-    const char *paths[] = {t->router_path, t->worker_path};
-    for (size_t i = 0; i < 2; i++)
-        if (access(paths[i], X_OK) != 0)
-            return err_set(e, errno, "%s: %s; the programs of Cortex must lie side by side",
-                           paths[i], strerror(errno));
-    return 0;
+    return rc != 0 ? rc : programs_find("cortex-worker", &t->worker_path, e);
 }
 
 /* What systemd says to the supervisor, and the configuration, are not for the children. */
@@ -180,6 +168,8 @@ static int start(struct tree *t, struct err *e)
         rc = open_listeners(t, e);
     if (rc == 0)
         rc = loop_open(t, e);
+    if (rc == 0)
+        rc = keeper_open(t, e);
     if (rc != 0)
         return rc;
     t->config_fd = tree_write_config(&t->config, e);
@@ -198,6 +188,7 @@ static void release(struct tree *t)
 {
     int *fds[] = {&t->listen_fd, &t->metrics_fd, &t->config_fd};
 
+    keeper_close(t);
     loop_close(t);
     for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++)
         if (*fds[i] >= 0)
@@ -212,16 +203,16 @@ static void release(struct tree *t)
     free(t);
 }
 
-static struct tree *new_tree(const char *config_path)
+static struct tree *new_tree(const struct options *options)
 {
     struct tree *t = calloc(1, sizeof *t);
 
     if (t == NULL)
         return NULL;
-    t->config_path = config_path;
+    t->options = options;
     t->config_fd = t->listen_fd = t->metrics_fd = -1;
     t->epoll_fd = t->signal_fd = t->timer_fd = -1;
-    t->owner.fd = t->owner.lock_fd = -1;
+    t->owner.fd = t->owner.lock_fd = t->keeper.done_fd = -1;
     t->now_ns = t->spawned_ns = clock_now_ns();
     t->watchdog_ns = notify_watchdog_period_ns();
     return t;
@@ -229,7 +220,7 @@ static struct tree *new_tree(const char *config_path)
 
 static int load(struct tree *t, struct err *e)
 {
-    int rc = config_load(&t->config, t->config_path, e);
+    int rc = options_load_config(t->options, &t->config, e);
 
     return rc != 0 ? rc : tree_check_config(&t->config, e);
 }
@@ -237,11 +228,12 @@ static int load(struct tree *t, struct err *e)
 static int run(struct tree *t)
 {
     const struct config_instance *c = &t->config.instance;
+    const char *path = options_config_path(t->options);
     struct err e = {0};
 
     log_init("supervisor", c->log_format, c->log_level);
     log_info(LOG_SYSTEM, "cortex %s, instance %s, configuration %s", CORTEX_VERSION, c->name,
-             t->config_path != NULL ? t->config_path : "built in");
+             path != NULL ? path : "built in");
     int rc = start(t, &e);
     if (rc == 0)
         loop_run(t);
@@ -252,10 +244,10 @@ static int run(struct tree *t)
     return code;
 }
 
-int serve_run(const char *config_path)
+int serve_run(const struct options *options)
 {
     struct err e = {0};
-    struct tree *t = new_tree(serve_config_path(config_path));
+    struct tree *t = new_tree(options);
     int code = EXIT_TEMPORARY;
 
     if (t == NULL) {

@@ -29,8 +29,7 @@ void tree_init(struct tree *t)
     }
     snprintf(tree_router(t)->name, sizeof tree_router(t)->name, "router");
     for (uint32_t slot = 0; slot < SHM_WORKERS_MAX; slot++)
-        t->link[slot] =
-            (struct link){.fds = LINK_FDS_NONE};
+        t->link[slot] = (struct link){.fds = LINK_FDS_NONE};
 }
 
 int tree_check_config(const struct config *c, struct err *e)
@@ -115,6 +114,7 @@ void tree_stop_all(struct tree *t)
 {
     set_phase(t, TREE_STOPPING);
     close_listeners(t); /* from here on nobody would answer */
+    keeper_stop(t);
     event_to_all(t, EV_STOP);
 }
 
@@ -195,12 +195,14 @@ void tree_settle(struct tree *t)
         run_due(t);
         if (t->phase != TREE_STOPPING) {
             posts_fill(t);
+            keeper_settle(t);
             links_make(t);
         }
         if (!t->is_dirty)
             break;
     }
     models_publish(t);
+    keeper_publish(t);
 }
 
 static void update_status(struct tree *t)

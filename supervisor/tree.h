@@ -12,6 +12,8 @@
 #include "shm/link.h"
 #include "shm/node.h"
 #include "supervisor/child.h"
+#include "supervisor/keeper.h"
+#include "supervisor/options.h"
 
 #define TREE_CHILDREN   (1 + SHM_WORKERS_MAX) /* 0 = the router, 1 + slot = workers */
 #define TREE_TICK_NS    (100 * NS_PER_MS)
@@ -39,6 +41,8 @@ struct model {
     bool is_configured;
     uint32_t workers;    /* wanted */
     uint32_t generation; /* moves when its workers must be replaced */
+    bool has_weights;
+    uint64_t weights_key; /* what its workers map, and will when they start again */
     uint64_t left_ns;    /* when it was last taken out of the configuration */
     struct model_record published;
 };
@@ -46,8 +50,8 @@ struct model {
 enum tree_phase { TREE_RUNNING, TREE_DRAINING, TREE_STOPPING };
 
 struct tree {
-    const char *config_path; /* borrowed; NULL = no file */
-    struct config config;    /* owned */
+    const struct options *options; /* borrowed */
+    struct config config;          /* owned */
     int config_fd;           /* owned: sealed, the effective configuration */
     struct node_owner owner;
     struct shm_node *node;           /* = owner.node */
@@ -59,6 +63,7 @@ struct tree {
     struct child child[TREE_CHILDREN];
     struct link link[SHM_WORKERS_MAX];
     struct model model[SHM_MODELS_MAX];
+    struct keeper keeper;
 
     enum tree_phase phase;
     bool is_dirty;   /* something changed since the last tree_settle */
@@ -154,7 +159,7 @@ int tree_write_config(const struct config *c, struct err *e);
 
 /* --- loop.c --- */
 
-enum loop_source { LOOP_SIGNAL, LOOP_TIMER, LOOP_CONTROL, LOOP_PIDFD };
+enum loop_source { LOOP_SIGNAL, LOOP_TIMER, LOOP_CONTROL, LOOP_PIDFD, LOOP_KEEPER };
 
 int loop_open(struct tree *t, struct err *e);
 int loop_watch(struct tree *t, int fd, enum loop_source source, uint32_t index, struct err *e);

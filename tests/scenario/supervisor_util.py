@@ -50,14 +50,14 @@ class FakeNode(Node):
         path.with_suffix(".new").write_text("".join(f"{k} {v}\n" for k, v in keys.items()))
         path.with_suffix(".new").rename(path)
 
-    def spawn(self, arguments=()):
+    def spawn(self, arguments=(), cwd=None):
         self.write_config()
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 [*self.wrapper, self.bin_dir / "cortex", "serve", "-c", self.config_path,
                  *arguments],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment(),
-                start_new_session=True)
+                start_new_session=True, cwd=cwd)
         return self
 
     def start(self, workers=True):

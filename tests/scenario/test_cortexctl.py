@@ -8,7 +8,7 @@ import pytest
 import streams
 from node import read_json, wait_for
 
-COMMANDS = ["status", "workers", "requests", "counters", "log", "layout"]
+COMMANDS = ["status", "models", "workers", "requests", "counters", "log", "layout"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -27,6 +27,32 @@ def test_status_names_everything(node):
     text = n.ctl("status")
     for word in ("supervisor", "router", "demo", "other", "ready", str(n.router_pid())):
         assert word in text, text
+
+
+def test_loading_is_shown(make_node):
+    """How far it is, how fast it goes; afterwards the time it took."""
+    n = make_node(models={"slow": {"simulate_load_ms": 60000}, "quick": {"simulate_load_ms": 50}})
+    n.start(workers=False)
+    worker = lambda name: next(w for w in n.ctl("workers", "--json")["workers"]
+                               if w["model"] == name)
+    first = wait_for("some bytes", lambda: (lambda w: w if w["load_bytes"] else None)(worker("slow")))
+    assert first["load_bytes"] < first["load_bytes_total"] and first["loaded_percent"] < 100
+    wait_for("the rate", lambda: worker("slow")["load_gb_s"] is not None)
+    wait_for("more bytes", lambda: worker("slow")["load_bytes"] > first["load_bytes"])
+    done = wait_for("the end", lambda: (lambda w: w if w["phase"] == "serving" else None)(
+        worker("quick")))
+    assert done["loaded_percent"] == 100 and done["load_s"] >= 0.05
+    lines = {line.split()[2]: line for line in n.ctl("workers").splitlines()}
+    assert " MB " in lines["slow"] and " MB " not in lines["quick"], lines
+
+
+def test_a_failed_model_says_why(make_node):
+    n = make_node(models={"good": {}, "bad": {"simulate_fault": 'refuse:"no such checkpoint"'}})
+    n.start(workers=False)
+    wait_for("the refusal", lambda: "bad has failed: no such checkpoint" in n.ctl("status"))
+    models = {m["name"]: m for m in n.ctl("models", "--json")["models"]}
+    assert models["bad"]["state"] == "failed" and models["bad"]["reason"] == "no such checkpoint"
+    assert "no such checkpoint" in n.ctl("models")
 
 
 def test_requests_follow_a_stream(node):

@@ -53,10 +53,11 @@ def served(tmp_path):
 
 def run_shell(command, port, instance):
     """A command as a reader pastes it, on this test's ports and instance."""
+    env = {**os.environ, "CORTEX_GATEWAY__LISTEN": f"127.0.0.1:{port}"}  # for `cortex run`
     command = command.replace("31313", str(port)).replace("31314", str(port + 1))
     command = command.replace("/cortexctl status", f"/cortexctl --instance {instance} status")
     return subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True,
-                          timeout=60)
+                          timeout=60, env=env)
 
 
 def test_readme_commands(served):

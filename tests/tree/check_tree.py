@@ -48,6 +48,7 @@ FOREIGN = {
     "ggml-backend.h": ["tools/bench/llama_peer.c"],
     "pcre2.h": ["worker/text/regex.c"],
     "utf8proc.h": ["worker/text/unicode.c"],
+    "curl/*": ["tools/chat/client.c"],
     "cmocka.h": ["tests/*"],
 }
 # Of the C library and the kernel.

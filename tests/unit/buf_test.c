@@ -101,6 +101,32 @@ static void json_strings_are_escaped(void **state)
     }
 }
 
+static void what_a_terminal_may_get(void **state)
+{
+    static const struct {
+        const char *in, *kept, *out;
+    } rows[] = {
+        {"plain \u00e4\u20ac\U0001f642", "", "plain \u00e4\u20ac\U0001f642"},
+        {"\x1b[2J\a\x7f", "", "?[2J??"},
+        {"a\tb\nc\rd", "\n\t", "a\tb\nc?d"},
+        {"a\nb", "", "a?b"},
+        {"\xc2\x9b" "31m", "", "?31m"}, /* CSI as one character */
+        {"\xff\xc3", "", "??"},
+    };
+    struct buf b = {0};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        buf_clear(&b);
+        buf_add_printable(&b, rows[i].in, strlen(rows[i].in), rows[i].kept);
+        assert_string_equal(buf_text(&b), rows[i].out);
+    }
+    buf_clear(&b);
+    buf_add_printable(&b, "a\0b", 3, "\n");
+    assert_string_equal(buf_text(&b), "a?b");
+    buf_free(&b);
+}
+
 static void any_bytes_make_a_json_string(void **state)
 {
     (void)state;
@@ -129,6 +155,7 @@ int main(void)
         cmocka_unit_test(reserved_room_is_writable_and_counted_when_committed),
         cmocka_unit_test(json_strings_are_escaped),
         cmocka_unit_test(any_bytes_make_a_json_string),
+        cmocka_unit_test(what_a_terminal_may_get),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

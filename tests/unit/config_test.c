@@ -46,7 +46,7 @@ static void defaults_are_the_tables(void **state)
     struct err e = {0};
 
     (void)state;
-    assert_int_equal(config_load(&c, NULL, &e), 0);
+    assert_int_equal(config_load(&c, NULL, NULL, &e), 0);
     assert_string_equal(c.instance.name, "default");
     assert_string_equal(c.gateway.listen, "127.0.0.1:31313");
     assert_int_equal(c.gateway.body_max_mb, 64);
@@ -362,7 +362,7 @@ static void environment_overrides(void **state)
     setenv("CORTEX_GATEWAY__HOSTS", " a ; b\"", 1);
     setenv("CORTEX_GATEWAY__METRICS_LISTEN", "", 1);
     setenv("CORTEX_HOME", "one underscore is not ours", 1);
-    assert_int_equal(config_load(&c, path, &e), 0);
+    assert_int_equal(config_load(&c, path, NULL, &e), 0);
     assert_int_equal(c.gateway.queue_depth, 7);
     assert_int_equal(c.gateway.queue_timeout_s, 6);
     assert_string_equal(c.instance.name, "from-env");
@@ -413,7 +413,7 @@ static void environment_errors(void **state)
         struct config c;
         struct err e = {0};
         setenv(rows[i].name, rows[i].value, 1);
-        assert_int_equal(config_load(&c, NULL, &e), -EINVAL);
+        assert_int_equal(config_load(&c, NULL, NULL, &e), -EINVAL);
         assert_string_equal(e.text, rows[i].sentence);
         unsetenv(rows[i].name);
     }
@@ -421,10 +421,49 @@ static void environment_errors(void **state)
     memcpy(name + 20, "__", 2);
     setenv(name, "x", 1);
     struct config c;
-    assert_int_equal(config_load(&c, NULL, NULL), -EINVAL);
+    assert_int_equal(config_load(&c, NULL, NULL, NULL), -EINVAL);
     unsetenv(name);
 }
 /* clang-format on */
+
+/* The command line comes last, and adds models. */
+static void words_of_the_command_line(void **state)
+{
+    static const struct config_words words = {
+        {{"gateway", NULL, "listen", "127.0.0.1:7"}, {"model", "o/n", "path", "/m = x; y"}}, 2};
+    static const struct {
+        struct config_word word;
+        const char *sentence;
+    } rows[] = {
+        {{"gateway", NULL, "listen", "here"},
+         "configuration: gateway.listen: found \"here\", expected host:port"},
+        {{"gateway", NULL, "listen", "\x01"},
+         "command line: listen of gateway: found bytes that are not UTF-8, or control bytes"},
+        {{"model", "", "path", "/m"},
+         "command line: \"\": expected a name of 1 to 127 bytes of text"},
+        {{"model", "o/n", "path", "/m"}, "command line: [model \"o/n\"] is there already"},
+    };
+    struct config c;
+    struct err e = {0};
+
+    (void)state;
+    setenv("CORTEX_GATEWAY__LISTEN", "127.0.0.1:8", 1);
+    assert_int_equal(config_load(&c, NULL, &words, &e), 0);
+    unsetenv("CORTEX_GATEWAY__LISTEN");
+    assert_string_equal(c.gateway.listen, "127.0.0.1:7");
+    assert_int_equal(c.n_models, 1);
+    assert_string_equal(c.models[0].id, "o/n");
+    assert_string_equal(c.models[0].path, "/m = x; y");
+    assert_int_equal(c.models[0].workers, 1);
+    config_free(&c);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct config_words wrong = words;
+        wrong.word[wrong.n++] = rows[i].word;
+        assert_int_equal(config_load(&c, NULL, &wrong, &e), -EINVAL);
+        assert_string_equal(e.text, rows[i].sentence);
+        assert_int_equal(c.n_models, 0);
+    }
+}
 
 static void files_that_cannot_be_read(void **state)
 {
@@ -432,9 +471,9 @@ static void files_that_cannot_be_read(void **state)
     struct err e = {0};
 
     (void)state;
-    assert_int_equal(config_load(&c, "/nowhere/cortex.ini", &e), -ENOENT);
+    assert_int_equal(config_load(&c, "/nowhere/cortex.ini", NULL, &e), -ENOENT);
     assert_string_equal(e.text, "open /nowhere/cortex.ini: No such file or directory");
-    assert_int_equal(config_load(&c, "/dev/null", &e), -EINVAL);
+    assert_int_equal(config_load(&c, "/dev/null", NULL, &e), -EINVAL);
     assert_string_equal(e.text, "/dev/null: found no regular file, expected one");
     assert_null(c.models);
 }
@@ -576,6 +615,7 @@ int main(void)
         cmocka_unit_test(addresses_are_split),
         cmocka_unit_test(environment_overrides),
         cmocka_unit_test(environment_errors),
+        cmocka_unit_test(words_of_the_command_line),
         cmocka_unit_test(files_that_cannot_be_read),
         cmocka_unit_test(print_and_parse_agree),
         cmocka_unit_test(the_print_survives_a_sealed_memfd),

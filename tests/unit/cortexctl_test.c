@@ -154,9 +154,12 @@ static int make_instance(void **state)
                               .phase = PHASE_SERVING,
                               .seats = 256,
                               .active = 17,
-                              .load_bytes = 1,
-                              .load_bytes_total = 4};
+                              .load_bytes = 3200000000,
+                              .load_bytes_total = 12800000000,
+                              .load_ns = 2 * NS_PER_S};
     seqlock_publish(&owner.node->worker[0], &w);
+    struct gateway_record g = {.listen = "127.0.0.1:4711"};
+    seqlock_publish(&owner.node->gateway, &g);
     struct request_record r = {.id = 0xabc,
                                .name = "chatcmpl-abc",
                                .session = 0x77,
@@ -196,7 +199,7 @@ static void test_status(void **state)
     assert_int_equal(RUN("status"), 0);
     assert_null(strstr(output, "!"));
     assert_output(instance);
-    assert_output("up 3m20s");
+    assert_output("up 3m20s, client API on 127.0.0.1:4711\n");
     assert_output("router");
     assert_output("demo/model#0  backoff");
     assert_output("hung");
@@ -207,6 +210,7 @@ static void test_status(void **state)
     assert_json();
     assert_output("\"is_alive\":true");
     assert_output("\"restarts\":3");
+    assert_output("\"listen\":\"127.0.0.1:4711\",\"metrics_listen\":\"\"");
     assert_output("\"notes\":[]");
     assert_output("\"completion_tokens\":9001");
 }
@@ -216,10 +220,15 @@ static void test_workers_and_requests(void **state)
     (void)state;
     assert_int_equal(RUN("workers"), 0);
     assert_output("demo/model#0  demo/model  backoff  serving");
-    assert_output("25.0");
+    assert_null(strstr(output, "25.0")); /* it is loaded */
+    assert_output("  2.0s  ");
+    assert_null(strstr(output, "WEIGHTS"));
     assert_int_equal(RUN("workers", "--json"), 0);
     assert_json();
     assert_output("\"active\":17");
+    assert_output("\"load_bytes\":3200000000,\"load_bytes_total\":12800000000,"
+                  "\"loaded_percent\":25.0,\"load_gb_s\":1.60,\"load_s\":2.000000");
+    assert_output("\"weights\":[]");
 
     assert_int_equal(RUN("requests"), 0);
     assert_output("chatcmpl-abc  0000000000000077  chat");
@@ -231,6 +240,71 @@ static void test_workers_and_requests(void **state)
     assert_output("\"ttft_s\":2.000000");
     assert_output("\"worker\":\"demo/model#0\"");
     assert_output("\"is_torn\":false");
+}
+
+static void test_loading(void **state)
+{
+    struct worker_record w;
+
+    (void)state;
+    assert_int_equal(seqlock_copy(&owner.node->worker[0], &w), 0);
+    w.phase = PHASE_LOADING;
+    seqlock_publish(&owner.node->worker[0], &w);
+    assert_int_equal(RUN("workers"), 0);
+    assert_output("3.20 GB  12.80 GB     25.0  1.60     2.0s");
+    w.load_bytes_total = w.load_ns = 0; /* nothing is known yet */
+    seqlock_publish(&owner.node->worker[0], &w);
+    assert_int_equal(RUN("workers"), 0);
+    assert_int_equal(RUN("workers", "--json"), 0);
+    assert_json();
+    assert_output("\"loaded_percent\":null,\"load_gb_s\":null,\"load_s\":null");
+}
+
+static void test_weights(void **state)
+{
+    struct weights_record w = {.key = 0xfeed,
+                               .bytes = 1500000,
+                               .state = KEPT_FILLED,
+                               .users = 1,
+                               .waiting = 2,
+                               .filled_ns = clock_now_ns() - 3 * NS_PER_S};
+
+    (void)state;
+    seqlock_publish(&owner.node->weights[3], &w);
+    assert_int_equal(RUN("workers"), 0);
+    assert_output("\nWEIGHTS ");
+    assert_output("\n000000000000feed  demo/model  filled  1.5 MB        1        2  3.");
+    assert_int_equal(RUN("workers", "--json"), 0);
+    assert_json();
+    assert_output("\"weights\":[{\"key\":\"000000000000feed\",\"model\":\"demo/model\","
+                  "\"state\":\"filled\",\"bytes\":1500000,\"workers\":1,\"waiting\":2,");
+}
+
+/* Why a model is not served comes first, and stands beside it. */
+static void test_failed_model(void **state)
+{
+    struct model_record m = {.name = "big",
+                             .state = MODEL_FAILED,
+                             .workers = 1,
+                             .reason = "weights need 9 bytes of memory, 8 are\x1b available"};
+
+    (void)state;
+    seqlock_publish(&owner.node->model[1], &m);
+    assert_int_equal(RUN("status"), 0);
+    assert_ptr_equal(
+        strstr(output, "! model big has failed: weights need 9 bytes of memory, 8 are? available"),
+        output);
+    assert_int_equal(RUN("status", "--json"), 0);
+    assert_json();
+    assert_output("\"notes\":[\"model big has failed: weights need");
+    assert_int_equal(RUN("models"), 0);
+    assert_output("\nbig         failed ");
+    assert_output("weights need 9 bytes of memory, 8 are? available\n");
+    assert_output("demo/model  ready ");
+    assert_int_equal(RUN("models", "--json"), 0);
+    assert_json();
+    assert_output("{\"name\":\"big\",\"state\":\"failed\"");
+    assert_output("\"reason\":\"weights need 9 bytes of memory, 8 are\\u001b available\"");
 }
 
 static void test_counters(void **state)
@@ -313,7 +387,8 @@ static void test_another_version(void **state)
     /* one that has no such section */
     for (uint32_t i = 0; i < owner.node->header.n_sections; i++)
         owner.node->section[i].name[0] = 'X';
-    static const char *const commands[] = {"status", "workers", "requests", "counters", "layout"};
+    static const char *const commands[] = {"status",   "models",   "workers",
+                                           "requests", "counters", "layout"};
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
         assert_int_equal(RUN(commands[i]), 0);
     assert_int_equal(RUN("log"), 1);
@@ -472,12 +547,13 @@ int main(void)
 {
 #define WITH_INSTANCE(test) cmocka_unit_test_setup_teardown(test, make_instance, remove_instance)
     const struct CMUnitTest tests[] = {
-        WITH_INSTANCE(test_status),          WITH_INSTANCE(test_workers_and_requests),
-        WITH_INSTANCE(test_counters),        WITH_INSTANCE(test_reference),
-        WITH_INSTANCE(test_layout),          WITH_INSTANCE(test_post_mortem),
-        WITH_INSTANCE(test_another_version), WITH_INSTANCE(test_log_is_merged),
-        WITH_INSTANCE(test_log_follows),     WITH_INSTANCE(test_usage),
-        WITH_INSTANCE(test_garbage),
+        WITH_INSTANCE(test_status),        WITH_INSTANCE(test_workers_and_requests),
+        WITH_INSTANCE(test_loading),       WITH_INSTANCE(test_weights),
+        WITH_INSTANCE(test_failed_model),  WITH_INSTANCE(test_counters),
+        WITH_INSTANCE(test_reference),     WITH_INSTANCE(test_layout),
+        WITH_INSTANCE(test_post_mortem),   WITH_INSTANCE(test_another_version),
+        WITH_INSTANCE(test_log_is_merged), WITH_INSTANCE(test_log_follows),
+        WITH_INSTANCE(test_usage),         WITH_INSTANCE(test_garbage),
     };
     output = malloc(OUTPUT);
     int rc = cmocka_run_group_tests(tests, NULL, NULL);

@@ -83,6 +83,8 @@ static void test_sections_match_structs(void **state)
         ROW(model),
         ROW(worker),
         ROW(request),
+        ROW(weights),
+        ROW(gateway),
         ROW(beat),
         ROW(supervisor_counters),
         ROW(router_counters),

@@ -7,7 +7,7 @@
  * Signals: SIGUSR1 hang (no more progress, deaf); SIGUSR2 the router reports a violation of every
  * link, the worker fails a CHECK; SIGRTMIN the router says PROVED for every link; SIGRTMIN+1 the
  * router says DRAINED for everything that it was asked to drain; SIGRTMIN+2 the router says TRIAL
- * for every link.
+ * for every link; SIGRTMIN+3 a worker that fills weights slowly goes on.
  */
 #include "base/check.h"
 #include "base/clock.h"
@@ -16,6 +16,7 @@
 #include "shm/node.h"
 #include "shm/panic.h"
 #include "shm/ring.h"
+#include "tests/unit/fake_weights.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -33,6 +34,9 @@
     X(load_ms)     /* time in phase loading, with progress */ \
     X(load_stall)  /* 1 = no progress while loading */ \
     X(seats)       /* number in READY */ \
+    X(weights)     /* KEY BYTES BYTE: memory for weights, all bytes that byte, before READY */ \
+    X(fill)        /* ok (default), slow: SIGRTMIN+3 lets it end, die: half way; and wrong: epoch, \
+                      twice, early (READY), kept (a mapping), unsealed, other (key) */ \
     X(refuse)      /* text: REFUSED, then exit 100 */ \
     X(die)         /* after READY: segv, exit:N, eof, garbage, word, hang, deaf */ \
     X(die_ms)      /* that long after READY */ \
@@ -64,8 +68,9 @@ static int events_fd;
 static struct fake_link links[SHM_WORKERS_MAX];
 static int is_hanging, is_draining;
 static uint64_t ready_at_ns, die_at_ns;
+static struct fake_weights weights;
 
-__attribute__((format(printf, 1, 2))) static void note(const char *fmt, ...)
+void note(const char *fmt, ...)
 {
     char text[1024];
     va_list ap;
@@ -214,6 +219,16 @@ static void say_ready(void)
         die_at_ns = clock_now_ns() + ms_to_ns(orders.die_ms);
 }
 
+/* Loaded, but for the weights. */
+static void finish_loading(void)
+{
+    ready_at_ns = 0;
+    if (orders.weights[0] != '\0')
+        fake_weights_begin(&weights, orders.weights, orders.fill, epoch);
+    else
+        say_ready();
+}
+
 static void refuse(void)
 {
     struct control_msg m = {.type = CONTROL_REFUSED};
@@ -308,7 +323,7 @@ static void on_config(int fd)
     note("config bytes=%zu", config_size(fd));
 }
 
-static void on_message(const struct control_msg *m, const int *fds)
+static void on_message(const struct control_msg *m, int fds[CONTROL_FDS])
 {
     if (m->type == CONTROL_LINK_WRITE)
         on_link_write(m, fds[0]);
@@ -320,6 +335,10 @@ static void on_message(const struct control_msg *m, const int *fds)
         on_drain(m);
     else if (m->type == CONTROL_CONFIG)
         on_config(fds[0]);
+    else if (m->type == CONTROL_WEIGHTS_GRANT) {
+        if (fake_weights_take(&weights, m, fds))
+            say_ready();
+    }
     else if (m->type == CONTROL_STOP) {
         note("stop");
         if (!is(orders.ignore_stop, "1"))
@@ -365,6 +384,8 @@ static void on_signal(int fd)
         say_drained();
     else if (si.ssi_signo == (uint32_t)SIGRTMIN + 2)
         word = CONTROL_TRIAL;
+    else if (si.ssi_signo == (uint32_t)SIGRTMIN + 3)
+        fake_weights_finish(&weights);
     if (word == CONTROL_NONE)
         return;
     for (int i = 0; i < SHM_WORKERS_MAX; i++)
@@ -387,6 +408,7 @@ static int open_signals(void)
     sigaddset(&set, SIGRTMIN);
     sigaddset(&set, SIGRTMIN + 1);
     sigaddset(&set, SIGRTMIN + 2);
+    sigaddset(&set, SIGRTMIN + 3);
     sigaddset(&set, SIGTERM); /* STOP comes with it, and is noted */
     sigprocmask(SIG_BLOCK, &set, NULL);
     return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -395,11 +417,12 @@ static int open_signals(void)
 static void show_life(void)
 {
     struct shm_beat *beat = &node->beat[is_router ? SHM_PROC_ROUTER : SHM_PROC_WORKER(slot)];
-    int is_loading = ready_at_ns != 0;
+    int is_loading = ready_at_ns != 0 || weights.is_open;
+    int is_waiting = weights.is_open && weights.keeper.state == KEEPER_WAITING;
 
     atomic_store_explicit(&beat->phase, is_loading ? PHASE_LOADING : PHASE_SERVING,
                           memory_order_relaxed);
-    if (!(is_loading && is(orders.load_stall, "1")))
+    if (!(is_loading && is(orders.load_stall, "1")) && !is_waiting)
         counter_add(&beat->progress, 1);
 }
 
@@ -412,7 +435,7 @@ static void serve(void)
         if (is_hanging)
             pause();
         if (ready_at_ns != 0 && now >= ready_at_ns)
-            say_ready();
+            finish_loading();
         if (die_at_ns != 0 && now >= die_at_ns)
             die();
         show_life();

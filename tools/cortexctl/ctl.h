@@ -61,8 +61,13 @@ int ctl_flush(struct ctl *c);
 /* Markdown of docs/reference/counters.md. */
 void ctl_add_reference(struct buf *b);
 
+/* The table of models, part of status too; that of kept weights. */
+void ctl_add_models(struct ctl *c);
+void ctl_add_weights(struct ctl *c);
+
 /* The commands; one per file. 0 or -errno with the sentence. */
 int ctl_status(struct ctl *c, struct err *e);
+int ctl_models(struct ctl *c, struct err *e);
 int ctl_workers(struct ctl *c, struct err *e);
 int ctl_requests(struct ctl *c, struct err *e);
 int ctl_counters(struct ctl *c, struct err *e);

@@ -22,7 +22,9 @@ static const struct command {
     int (*run)(struct ctl *c, struct err *e);
 } commands[] = {
     {"status", "", "the instance, its processes and models, totals", 0, ctl_status},
-    {"workers", "", "the workers: what each loads, runs and has done", 0, ctl_workers},
+    {"models", "", "the models: who serves them, or why nobody does", 0, ctl_models},
+    {"workers", "", "the workers: what each loads, runs and has done; the weights they share", 0,
+     ctl_workers},
     {"requests", "", "the requests in flight", 0, ctl_requests},
     {"counters", "[--reference]", "all counters and histograms", OPT_REFERENCE, ctl_counters},
     {"log", "[-f] [-n N]", "the last log lines of all processes by time; -f: go on",

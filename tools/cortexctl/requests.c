@@ -100,7 +100,7 @@ static void fill_rate(void *row, struct cell *out)
     uint64_t tokens = view_u64(v, "generated_tokens");
 
     if (tokens > 1 && first != 0 && last > first)
-        cell_rate(out, (double)(tokens - 1) * 1e9 / (double)(last - first));
+        cell_rate(out, (double)(tokens - 1) * 1e9 / (double)(last - first), 1);
 }
 
 static void fill_age(void *row, struct cell *out)

@@ -120,88 +120,6 @@ static const struct column process_columns[] = {
     {NULL, "is_torn", fill_is_torn},
 };
 
-struct model_row {
-    struct ctl *c;
-    struct view *counters;
-    uint32_t index;
-};
-
-static void fill_model(void *row, struct cell *out)
-{
-    struct model_row *r = row;
-    char name[160];
-
-    cell_text(out, ctl_model_name(r->c, r->index, name, sizeof name));
-    view_load(&r->c->model, r->index);
-    view_load(r->counters, r->index);
-}
-
-static void fill_model_state(void *row, struct cell *out)
-{
-    const struct view *v = &((struct model_row *)row)->c->model;
-    char text[64];
-
-    cell_text(out, v->is_torn ? "torn" : view_text(v, "state", text, sizeof text));
-}
-
-static void fill_workers(void *row, struct cell *out)
-{
-    cell_count(out, view_u64(&((struct model_row *)row)->c->model, "workers"));
-}
-
-static void fill_workers_ready(void *row, struct cell *out)
-{
-    cell_count(out, view_u64(&((struct model_row *)row)->c->model, "workers_ready"));
-}
-
-static void fill_context(void *row, struct cell *out)
-{
-    uint64_t tokens = view_u64(&((struct model_row *)row)->c->model, "context");
-
-    if (tokens > 0)
-        cell_count(out, tokens);
-}
-
-#define FILL_COUNTER(function, counter) \
-    static void function(void *row, struct cell *out) \
-    { \
-        cell_count(out, view_u64(((struct model_row *)row)->counters, counter)); \
-    }
-FILL_COUNTER(fill_in_flight, "model_in_flight")
-FILL_COUNTER(fill_queued, "model_queue_depth")
-FILL_COUNTER(fill_requests, "requests")
-FILL_COUNTER(fill_errors, "request_errors")
-
-static void fill_model_retry(void *row, struct cell *out)
-{
-    struct ctl *c = ((struct model_row *)row)->c;
-    uint64_t at = view_u64(&c->model, "retry_ns");
-
-    if (at > c->now_ns)
-        cell_span(out, c->now_ns, at);
-}
-
-static void fill_model_reason(void *row, struct cell *out)
-{
-    char text[256];
-
-    cell_text(out, view_text(&((struct model_row *)row)->c->model, "reason", text, sizeof text));
-}
-
-static const struct column model_columns[] = {
-    {"MODEL", "name", fill_model}, /* loads the records for the others */
-    {"STATE", "state", fill_model_state},
-    {"READY", "workers_ready", fill_workers_ready},
-    {"WORKERS", "workers", fill_workers},
-    {"CONTEXT", "context", fill_context},
-    {"RUNNING", "in_flight", fill_in_flight},
-    {"QUEUED", "queued", fill_queued},
-    {"REQUESTS", "requests", fill_requests},
-    {"ERRORS", "request_errors", fill_errors},
-    {"RETRY", "retry_in_s", fill_model_retry},
-    {"REASON", "reason", fill_model_reason},
-};
-
 static void add_processes(struct ctl *c)
 {
     struct table t;
@@ -214,24 +132,6 @@ static void add_processes(struct ctl *c)
             table_row(&t, &row);
     }
     table_end(&t);
-}
-
-static void add_models(struct ctl *c)
-{
-    struct view counters;
-    struct table t;
-    char name[160];
-
-    view_open(&counters, &c->d, "model_counters");
-    table_begin(&t, model_columns, sizeof model_columns / sizeof model_columns[0], c->is_json,
-                &c->out, "models");
-    for (uint32_t i = 0; view_load(&c->model, i); i++) {
-        struct model_row row = {c, &counters, i};
-        if (view_text(&c->model, "name", name, sizeof name)[0] != '\0')
-            table_row(&t, &row);
-    }
-    table_end(&t);
-    view_close(&counters);
 }
 
 static uint64_t sum_models(struct ctl *c, const char *field)
@@ -283,17 +183,20 @@ static void add_totals(struct ctl *c)
 /* What an operator should see first; nothing when all is well. */
 static void add_note(struct ctl *c, struct buf *note)
 {
-    if (c->is_json)
+    if (c->is_json) {
         json_text(&c->out, NULL, buf_text(note));
-    else
-        buf_printf(&c->out, "! %s\n", buf_text(note));
+    } else {
+        buf_add_str(&c->out, "! ");
+        add_printable(&c->out, buf_text(note));
+        buf_add_char(&c->out, '\n');
+    }
     buf_clear(note);
 }
 
 static void add_notes(struct ctl *c)
 {
     struct buf note = {0};
-    char name[128];
+    char name[160], reason[256];
 
     if (c->is_json)
         json_begin(&c->out, "notes", '[');
@@ -306,6 +209,12 @@ static void add_notes(struct ctl *c)
         buf_add_str(&note, " ago; this is what it left, ages as of then");
         add_note(c, &note);
     }
+    for (uint32_t i = 0; view_load(&c->model, i); i++)
+        if (view_u64(&c->model, "state") == MODEL_FAILED) {
+            buf_printf(&note, "model %s has failed: ", ctl_model_name(c, i, name, sizeof name));
+            buf_add_str(&note, view_text(&c->model, "reason", reason, sizeof reason));
+            add_note(c, &note);
+        }
     for (uint32_t i = 0; c->is_alive && view_load(&c->process, i); i++) {
         int64_t pid = (int64_t)view_u64(&c->process, "pid");
         uint64_t at = view_load(&c->beat, i) ? view_u64(&c->beat, "at_ns") : 0;
@@ -321,13 +230,27 @@ static void add_notes(struct ctl *c)
     buf_free(&note);
 }
 
+static void add_address(struct buf *out, const char *what, const char *address)
+{
+    if (address[0] == '\0')
+        return;
+    buf_add_str(out, what);
+    add_printable(out, address);
+}
+
 static void add_instance(struct ctl *c)
 {
     const struct shm_header *h = &c->d.header;
     struct cell up = {.kind = CELL_NONE}, boot;
-    char host[128] = "";
+    char host[128] = "", listen[128], metrics[128];
+    struct view gateway;
 
     gethostname(host, sizeof host - 1);
+    view_open(&gateway, &c->d, "gateway");
+    view_load(&gateway, 0);
+    view_text(&gateway, "listen", listen, sizeof listen);
+    view_text(&gateway, "metrics_listen", metrics, sizeof metrics);
+    view_close(&gateway);
     if (view_load(&c->process, SHM_PROC_SUPERVISOR))
         cell_span(&up, view_u64(&c->process, "spawned_ns"), c->now_ns);
     if (c->is_json) {
@@ -339,6 +262,8 @@ static void add_instance(struct ctl *c)
         cell_id(&boot, h->boot_id);
         json_cell(&c->out, "boot_id", &boot);
         json_cell(&c->out, "up_s", &up);
+        json_text(&c->out, "listen", listen);
+        json_text(&c->out, "metrics_listen", metrics);
         return;
     }
     add_printable(&c->out, h->instance);
@@ -350,6 +275,8 @@ static void add_instance(struct ctl *c)
         buf_add_str(&c->out, ", up ");
         add_span(&c->out, up.u64);
     }
+    add_address(&c->out, ", client API on ", listen);
+    add_address(&c->out, ", metrics on ", metrics);
     buf_add_str(&c->out, "\n");
 }
 
@@ -369,7 +296,7 @@ int ctl_status(struct ctl *c, struct err *e)
     buf_add_str(&c->out, gap);
     add_processes(c);
     buf_add_str(&c->out, gap);
-    add_models(c);
+    ctl_add_models(c);
     buf_add_str(&c->out, gap);
     add_totals(c);
     if (c->is_json)

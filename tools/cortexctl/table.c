@@ -1,7 +1,6 @@
 #include "tools/cortexctl/table.h"
 
 #include "base/clock.h"
-#include "base/utf8.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -26,10 +25,17 @@ void cell_id(struct cell *c, uint64_t id)
     c->u64 = id;
 }
 
-void cell_rate(struct cell *c, double rate)
+void cell_rate(struct cell *c, double rate, int digits)
 {
     c->kind = CELL_RATE;
     c->real = rate;
+    c->digits = digits;
+}
+
+void cell_bytes(struct cell *c, uint64_t n)
+{
+    c->kind = CELL_BYTES;
+    c->u64 = n;
 }
 
 void cell_text(struct cell *c, const char *text)
@@ -46,18 +52,7 @@ void cell_span(struct cell *c, uint64_t then_ns, uint64_t now_ns)
 
 void add_printable(struct buf *b, const char *text)
 {
-    size_t len = strlen(text);
-
-    for (size_t i = 0; i < len;) {
-        size_t n = utf8_sequence(text + i, len - i);
-        unsigned char c = (unsigned char)text[i];
-        int is_c1 = n == 2 && c == 0xc2 && (unsigned char)text[i + 1] < 0xa0;
-        if (n == 0 || c < 0x20 || c == 0x7f || is_c1)
-            buf_add_char(b, '?');
-        else
-            buf_add(b, text + i, n);
-        i += n == 0 ? 1 : n;
-    }
+    buf_add_printable(b, text, strlen(text), "");
 }
 
 void add_span(struct buf *b, uint64_t ns)
@@ -76,6 +71,16 @@ void add_span(struct buf *b, uint64_t ns)
         buf_printf(b, "%" PRIu64 "h%02" PRIu64 "m", s / 3600, s / 60 % 60);
     else
         buf_printf(b, "%" PRIu64 "d%02" PRIu64 "h", s / 86400, s / 3600 % 24);
+}
+
+static void add_bytes(struct buf *b, uint64_t n)
+{
+    if (n < 1000000)
+        buf_printf(b, "%" PRIu64 " B", n);
+    else if (n < 1000000000)
+        buf_printf(b, "%.1f MB", (double)n / 1e6);
+    else
+        buf_printf(b, "%.2f GB", (double)n / 1e9);
 }
 
 /* ---- JSON ---- */
@@ -132,13 +137,14 @@ void json_cell(struct buf *b, const char *key, const struct cell *c)
         buf_add_json_string(b, c->text, strlen(c->text));
         break;
     case CELL_COUNT:
+    case CELL_BYTES:
         buf_add_u64(b, c->u64);
         break;
     case CELL_SECONDS:
         buf_printf(b, "%" PRIu64 ".%06" PRIu64, c->u64 / NS_PER_S, c->u64 % NS_PER_S / NS_PER_US);
         break;
     case CELL_RATE:
-        buf_printf(b, "%.1f", c->real);
+        buf_printf(b, "%.*f", c->digits, c->real);
         break;
     case CELL_ID:
         buf_printf(b, "\"%016" PRIx64 "\"", c->u64);
@@ -163,11 +169,14 @@ static void add_cell_text(struct buf *b, const struct cell *c)
     case CELL_COUNT:
         buf_add_u64(b, c->u64);
         break;
+    case CELL_BYTES:
+        add_bytes(b, c->u64);
+        break;
     case CELL_SECONDS:
         add_span(b, c->u64);
         break;
     case CELL_RATE:
-        buf_printf(b, "%.1f", c->real);
+        buf_printf(b, "%.*f", c->digits, c->real);
         break;
     case CELL_ID:
         buf_printf(b, "%016" PRIx64, c->u64);
@@ -188,7 +197,7 @@ void table_begin(struct table *t, const struct column *columns, size_t n, bool i
 
 static bool is_number(enum cell_kind kind)
 {
-    return kind == CELL_COUNT || kind == CELL_SECONDS || kind == CELL_RATE;
+    return kind == CELL_COUNT || kind == CELL_BYTES || kind == CELL_SECONDS || kind == CELL_RATE;
 }
 
 void table_row(struct table *t, void *row)

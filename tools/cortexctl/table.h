@@ -11,23 +11,26 @@ enum cell_kind {
     CELL_NONE, /* "-", null */
     CELL_TEXT,
     CELL_COUNT,
+    CELL_BYTES,   /* 1.25 GB, 1250000000 */
     CELL_SECONDS, /* 3m20s, 200.000 */
-    CELL_RATE,    /* one decimal */
+    CELL_RATE,    /* a real number with `digits` decimals */
     CELL_ID,      /* 16 hexadecimal digits, a JSON string */
     CELL_FLAG,    /* yes or "-", true or false */
 };
 
 struct cell {
     enum cell_kind kind;
-    uint64_t u64; /* COUNT, ID, FLAG; nanoseconds of SECONDS */
+    uint64_t u64; /* COUNT, BYTES, ID, FLAG; nanoseconds of SECONDS */
     double real;  /* RATE */
+    int digits;   /* RATE */
     char text[256];
 };
 
 void cell_count(struct cell *c, uint64_t n);
 void cell_flag(struct cell *c, bool is_set);
 void cell_id(struct cell *c, uint64_t id);
-void cell_rate(struct cell *c, double rate);
+void cell_rate(struct cell *c, double rate, int digits);
+void cell_bytes(struct cell *c, uint64_t n);
 void cell_text(struct cell *c, const char *text); /* "" is no cell */
 /* From `then` to `now`; no cell when then is 0, 0 seconds when it is later. */
 void cell_span(struct cell *c, uint64_t then_ns, uint64_t now_ns);

@@ -1,7 +1,6 @@
 #include "tools/cortexctl/ctl.h"
 #include "tools/cortexctl/table.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -75,13 +74,43 @@ FILL_WORKER(fill_active, "active")
 FILL_WORKER(fill_seats, "seats")
 FILL_WORKER(fill_paused, "paused")
 
-static void fill_loaded(void *row, struct cell *out)
+/* Bytes are of interest to people while they come; afterwards the time they took is left. */
+static bool shows_bytes(const struct worker_row *r)
+{
+    return (r->c->is_json || view_u64(&r->c->worker, "phase") == PHASE_LOADING) &&
+           view_u64(&r->c->worker, "load_bytes_total") > 0;
+}
+
+static void fill_bytes(void *row, struct cell *out)
+{
+    if (shows_bytes(row))
+        cell_bytes(out, view_u64(&((struct worker_row *)row)->c->worker, "load_bytes"));
+}
+
+static void fill_bytes_total(void *row, struct cell *out)
+{
+    if (shows_bytes(row))
+        cell_bytes(out, view_u64(&((struct worker_row *)row)->c->worker, "load_bytes_total"));
+}
+
+static void fill_percent(void *row, struct cell *out)
 {
     const struct view *v = &((struct worker_row *)row)->c->worker;
-    uint64_t total = view_u64(v, "load_bytes_total");
 
-    if (total > 0)
-        cell_rate(out, 100.0 * (double)view_u64(v, "load_bytes") / (double)total);
+    if (shows_bytes(row))
+        cell_rate(
+            out,
+            100.0 * (double)view_u64(v, "load_bytes") / (double)view_u64(v, "load_bytes_total"), 1);
+}
+
+/* A byte in a nanosecond is a GB in a second. */
+static void fill_rate(void *row, struct cell *out)
+{
+    const struct view *v = &((struct worker_row *)row)->c->worker;
+    uint64_t ns = view_u64(v, "load_ns");
+
+    if (shows_bytes(row) && ns > 0)
+        cell_rate(out, (double)view_u64(v, "load_bytes") / (double)ns, 2);
 }
 
 static void fill_load_time(void *row, struct cell *out)
@@ -140,7 +169,10 @@ static const struct column columns[] = {
     {"ACTIVE", "active", fill_active},
     {"SEATS", "seats", fill_seats},
     {"PAUSED", "paused", fill_paused},
-    {"LOADED%", "loaded_percent", fill_loaded},
+    {"LOADED", "load_bytes", fill_bytes},
+    {"OF", "load_bytes_total", fill_bytes_total},
+    {"LOADED%", "loaded_percent", fill_percent},
+    {"GB/S", "load_gb_s", fill_rate},
     {"LOADING", "load_s", fill_load_time},
     {"REQUESTS", "requests", fill_requests},
     {"TOKENS", "tokens", fill_tokens},
@@ -151,15 +183,12 @@ static const struct column columns[] = {
     {NULL, "is_torn", fill_is_torn},
 };
 
-int ctl_workers(struct ctl *c, struct err *e)
+static void add_workers(struct ctl *c)
 {
     struct view counters;
     struct table t;
 
-    (void)e;
     view_open(&counters, &c->d, "worker_counters");
-    if (c->is_json)
-        json_begin(&c->out, NULL, '{');
     table_begin(&t, columns, sizeof columns / sizeof columns[0], c->is_json, &c->out, "workers");
     for (uint32_t slot = 0; view_load(&c->worker, slot); slot++) {
         struct worker_row row = {c, &counters, slot};
@@ -170,8 +199,17 @@ int ctl_workers(struct ctl *c, struct err *e)
         table_row(&t, &row);
     }
     table_end(&t);
+    view_close(&counters);
+}
+
+int ctl_workers(struct ctl *c, struct err *e)
+{
+    (void)e;
+    if (c->is_json)
+        json_begin(&c->out, NULL, '{');
+    add_workers(c);
+    ctl_add_weights(c);
     if (c->is_json)
         buf_add_str(&c->out, "}\n");
-    view_close(&counters);
     return 0;
 }

@@ -18,8 +18,8 @@ void speaker_free(struct speaker *p)
 void speaker_begin(const struct speaker *p, struct sequence *s)
 {
     detokenizer_init(&s->detokenizer, p->language->tokenizer, false);
-    /* a continuation keeps the space it begins with */
-    s->detokenizer.has_text = s->kind == PROMPT_COMPLETION && !s->has_echo;
+    if (s->kind == PROMPT_COMPLETION && !s->has_echo)
+        detokenizer_continue(&s->detokenizer);
     s->channel = s->prompt.starts_reasoning ? CHANNEL_REASONING : CHANNEL_CONTENT;
     s->is_fresh = s->prompt.starts_reasoning;
 }

@@ -418,6 +418,12 @@ void detokenizer_init(struct detokenizer *d, const struct tokenizer *t, bool kee
         .tokenizer = t, .keeps_special = keeps_special, .n_to_strip = t->decoder.n_stripped};
 }
 
+void detokenizer_continue(struct detokenizer *d)
+{
+    d->has_token = true;
+    d->n_to_strip = 0;
+}
+
 void detokenizer_push(struct detokenizer *d, uint32_t id, struct buf *out)
 {
     const struct decoder *decoder = &d->tokenizer->decoder;

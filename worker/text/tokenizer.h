@@ -80,6 +80,8 @@ struct detokenizer {
     uint32_t n_to_strip;               /* characters that may still go from the beginning */
 };
 void detokenizer_init(struct detokenizer *d, const struct tokenizer *t, bool keeps_special);
+/* Before the first token: it goes on with a text, and keeps the space it begins with. */
+void detokenizer_continue(struct detokenizer *d);
 /* Append what this token adds. An id without an entry adds nothing. */
 void detokenizer_push(struct detokenizer *d, uint32_t id, struct buf *out);
 

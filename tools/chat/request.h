@@ -1,0 +1,18 @@
+/* The command line of `cortex run`. */
+#ifndef TOOLS_CHAT_REQUEST_H
+#define TOOLS_CHAT_REQUEST_H
+
+#include "tools/chat/talk.h"
+#include "tools/chat/target.h"
+
+struct request {
+    struct target_options target;
+    const char *system, *subject, *prompt; /* prompt: NULL = not in the command line */
+    struct talk_wishes wishes;
+};
+
+/* EXIT_OK with *r filled, from argv, or with subject NULL when its page was all that was asked for;
+ * or the exit code of a command line that is wrong, which was said. */
+int request_parse(struct request *r, int argc, char **argv);
+
+#endif
