@@ -61,13 +61,13 @@ static unsigned n_of_mtp, n_of_vision, n_sharded;
 
 static void check_plan(const char *name, const struct root *root)
 {
-    static struct config c;
+    static struct model_config c;
     struct generation g;
     struct safetensors s;
     struct weights_plan p;
     struct err e = {0};
 
-    if (config_load(&c, root, &e) != 0 || generation_load(&g, &c, root, &e) != 0 ||
+    if (model_config_load(&c, root, &e) != 0 || generation_load(&g, &c, root, &e) != 0 ||
         safetensors_open(&s, root, &e) != 0 || weights_plan_make(&p, &c, &s, &e) != 0)
         fail_msg("%s: %s", name, e.text);
     if (p.aside[ASIDE_UNEXPECTED].n != 0)
