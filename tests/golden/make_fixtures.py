@@ -44,6 +44,7 @@ MAGIC = 0x78676F6C
 MARGIN = 1e-3         # of a greedy token's logit before the second one's
 ROUTER_MARGIN = 3e-4  # of the last expert taken before the next; in greedy text
 ROUTER_MARGIN_PROMPT = {"float32": 1e-2, "bfloat16": 0.1}
+SENSITIVE = 1e-5      # of a prompt's logits to rounding
 AGREED = 1e-9         # transformers and the oracle, both in float64
 GREEDY, GREEDY_TRIED, GREEDY_TOKENS, GREEDY_DISTINCT = 2, 24, 256, 20
 ANSWER_TOKENS, ANSWER_DISTINCT = 64, 12
@@ -140,8 +141,9 @@ def take_frequencies(module, oracle):
 # --- prompts ---
 
 def make_prompt(rng, n, vocab, oracle, margin):
-    """Random ids. Long ones have a run of one token and a passage twice, for keys that are alike;
-    where experts are close, another token is taken."""
+    """Random ids. Long ones have a run of one token and a passage twice, for keys that are alike.
+    Where experts are close, or where float32's rounding alone would move the logits further than an
+    engine may be off, another token is taken."""
     ids = rng.integers(0, vocab, n)
     if n >= 65:
         ids[10:30] = ids[10]
@@ -149,8 +151,8 @@ def make_prompt(rng, n, vocab, oracle, margin):
     if n >= 300:
         ids[200:260] = ids[100:160]
     while True:
-        oracle.logits(ids)
-        close = np.flatnonzero(oracle.margins < margin)
+        moved = oracle.sensitivity(ids)
+        close = np.flatnonzero((oracle.margins < margin) | (moved > SENSITIVE))
         if len(close) == 0:
             return ids.tolist()
         ids[close[0]] = rng.integers(0, vocab)

@@ -40,11 +40,13 @@ struct golden {
     int32_t n_prompts, n_greedy, vocab;
     struct golden_prompt prompts[GOLDEN_LISTED]; /* the longest last */
     struct golden_greedy greedy[GOLDEN_LISTED];
-    /* transformers' own distance from its logits in float64, at most; 0: not measured */
-    double apart_f32, apart_bf16;
 };
 
 typedef void golden_use(struct golden *g);
+
+/* How far transformers' own run in bfloat16 is from the reference, at most, over the prompts of a
+ * checkpoint; 0: it was not measured. */
+double golden_apart_bf16(const char *name);
 
 void golden_open(struct golden *g, const char *folder, enum weights_mode mode);
 void golden_close(struct golden *g);
