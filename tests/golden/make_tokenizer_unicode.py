@@ -7,8 +7,10 @@ make_tokenizer_unicode.py > worker/text/unicode_data.c
 Needs tokenizers==0.23.3, unicodedata2 (16.0 or newer) and a Python that knows Unicode 14.0, as 3.11
 does: the oldest version that a PCRE2 of the supported systems has.
 """
+import re
 import unicodedata as base
 from collections import defaultdict
+from pathlib import Path
 
 import tokenizers
 import unicodedata2 as newest
@@ -18,6 +20,8 @@ assert tokenizers.__version__ == "0.23.3" and base.unidata_version == "14.0.0"
 EVERY = [c for c in range(0x110000) if not 0xD800 <= c < 0xE000]
 CATEGORIES = ["Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Me", "Nd", "Nl", "No", "Pc", "Pd", "Ps",
               "Pe", "Pi", "Pf", "Po", "Sm", "Sc", "Sk", "So", "Zs", "Zl", "Zp", "Cf"]
+SCRIPTS = re.findall(r'X\("(\w+)"\)', (Path(__file__).resolve().parents[2] /
+                                       "worker/text/regex_class.c").read_text())
 
 
 def ranges(characters):
@@ -85,17 +89,19 @@ def forms():
 
 def proxies():
     """Characters that Unicode 14.0 did not have and the library has: for each range one of 14.0
-    with the same category, length in UTF-8 and, for ideographs, script."""
+    with the same category, length in UTF-8 and script, or with none of the scripts that patterns
+    can ask for where the script has no such character."""
     new = {c for c in EVERY if base.category(chr(c)) == "Cn"}
-    han = matched(r"\p{Han}")
-    groups = defaultdict(set)
+    script = {c: name for name in SCRIPTS for c in matched(r"\p{" + name + "}")}
+    groups, old = defaultdict(set), {}
+    for c in sorted(set(EVERY) - new):
+        old[base.category(chr(c)), len(chr(c).encode()), script.get(c)] = c
     for category in CATEGORIES:
         for c in matched(r"\p{" + category + "}") & new:
-            groups[category, len(chr(c).encode()), c in han].add(c)
+            groups[category, len(chr(c).encode()), script.get(c)].add(c)
     rows = []
-    for (category, length, is_han), characters in groups.items():
-        proxy = max(c for c in EVERY if base.category(chr(c)) == category and (c in han) == is_han
-                    and len(chr(c).encode()) == length)
+    for (category, length, name), characters in groups.items():
+        proxy = old.get((category, length, name)) or old[category, length, None]
         rows += [(a, b, proxy) for a, b in ranges(characters)]
     return sorted(rows)
 

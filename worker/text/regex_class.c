@@ -9,12 +9,13 @@
     "\\t-\\r\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}" \
     "\\x{205f}\\x{3000}"
 
-/* X(letter, the members of the class it stands for, by categories); the capital is the rest. */
+/* X(letter, the members of a class it stands for inside of one and alone, by categories); the capital
+ * is the rest. */
 #define SETS(X) \
-    X('s', SPACE, false) \
-    X('w', REGEX_WORD, true) \
-    X('d', "\\p{Nd}", true) \
-    X('h', "0-9A-Fa-f", false)
+    X('s', SPACE, SPACE, false) \
+    X('w', REGEX_WORD, REGEX_WORD_ALONE, true) \
+    X('d', "\\p{Nd}", "\\p{Nd}", true) \
+    X('h', "0-9A-Fa-f", "0-9A-Fa-f", false)
 
 /* Scripts; categories are recognised by their form. */
 #define SCRIPTS(X) \
@@ -121,12 +122,12 @@ static int read_property(struct regex_reader *r, const char *at, bool is_rest, s
 }
 
 /* Behind a backslash: 1, 0 when it is no set, or an error. */
-static int read_set(struct regex_reader *r, const char *at, struct set *set)
+static int read_set(struct regex_reader *r, const char *at, bool is_alone, struct set *set)
 {
-#define X(letter, members, by_category) {letter, members, by_category},
+#define X(letter, inside, alone, by_category) {letter, {inside, alone}, by_category},
     static const struct {
         char letter;
-        const char *members;
+        const char *members[2];
         bool by_category;
     } sets[] = {SETS(X)};
 #undef X
@@ -140,7 +141,7 @@ static int read_set(struct regex_reader *r, const char *at, struct set *set)
         if ((*r->at | 0x20) != sets[i].letter)
             continue;
         set->is_rest = *r->at++ != sets[i].letter;
-        buf_add_str(&set->members, sets[i].members);
+        buf_add_str(&set->members, sets[i].members[is_alone]);
         r->asks_for_categories |= sets[i].by_category;
         return 1;
     }
@@ -150,7 +151,7 @@ static int read_set(struct regex_reader *r, const char *at, struct set *set)
 int regex_read_set(struct regex_reader *r, const char *at)
 {
     struct set set = {0};
-    int rc = read_set(r, at, &set);
+    int rc = read_set(r, at, true, &set);
 
     if (rc == 1 && set.is_property)
         buf_add(r->out, set.members.data, set.members.len);
@@ -292,7 +293,7 @@ static int read_member(struct regex_reader *r, const char *at, bool is_first, st
     if (*r->at == '\\' && r->end - r->at > 1) {
         struct set set = {0};
         r->at++;
-        int rc = read_set(r, here, &set);
+        int rc = read_set(r, here, false, &set);
         if (rc == 1)
             add_set(c, &set);
         buf_free(&set.members);

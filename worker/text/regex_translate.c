@@ -129,7 +129,7 @@ static void add_boundary(struct regex_reader *r, bool is_boundary)
                                        "(?:(?<=[%s])(?![%s])|(?<![%s])(?=[%s]))"};
     for (const char *p = form[is_boundary]; *p != '\0'; p++) {
         if (*p == '%') {
-            buf_add_str(r->out, REGEX_WORD);
+            buf_add_str(r->out, REGEX_WORD_ALONE);
             p++;
         } else {
             buf_add_char(r->out, *p);
@@ -454,6 +454,7 @@ int regex_translate(const char *from, size_t len, const char *script_prefix,
     if (len > REGEX_PATTERN_MAX)
         return err_set(e, E2BIG, "found a pattern of %zu bytes, expected at most %d", len,
                        REGEX_PATTERN_MAX);
+    buf_reserve(&out->pattern, 64); /* so that there is one, even an empty one */
     int rc = read_alternatives(&r);
     if (rc == 0 && r.at < r.end)
         rc = regex_refuse(&r, r.at, "')' without its beginning");

@@ -98,7 +98,7 @@ int pattern_next(struct pattern_walk *k, size_t *begin, size_t *end, struct err 
 {
     if (k->pattern->regex == NULL)
         return next_literal(k, begin, end);
-    while (k->at <= k->len) {
+    while (k->at <= k->len && k->len > 0) {
         int rc = regex_find(k->pattern->regex, k->work, k->text, k->len, k->at, begin, end, e);
         if (rc != 1)
             return rc;

@@ -17,7 +17,7 @@ void pattern_from_literal(struct pattern *p, const char *text, size_t len);
 void pattern_free(struct pattern *p);
 
 /* All matches in a text, one after another, as the library finds them: an empty one does not follow
- * at the end of another. */
+ * at the end of another, and an empty text has none. */
 struct pattern_walk {
     const struct pattern *pattern;
     struct regex_work *work;

@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/utf8.h"
+#include "worker/text/regex_class.h"
 #include "worker/text/tokenizer_bpe.h"
 #include "worker/text/tokenizer_json.h"
 #include "worker/text/tokenizer_pattern.h"
@@ -330,10 +331,8 @@ static int read_digits(void *to, const struct json_object *o, struct err *e)
     return rc == 0 ? add_split(to, "\\p{N}", is_individual ? ISOLATED : CONTIGUOUS, false, e) : rc;
 }
 
-/* \w of Rust's regex, which is not Oniguruma's. */
-#define RUST_WORD \
-    "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{200c}\\x{200d}\\x{24b6}-\\x{24e9}" \
-    "\\x{1f130}-\\x{1f149}\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}"
+/* \w of Rust's regex: Oniguruma's, and what joins. */
+#define RUST_WORD REGEX_WORD "\\x{200c}\\x{200d}"
 
 static int read_whitespace(void *to, const struct json_object *o, struct err *e)
 {

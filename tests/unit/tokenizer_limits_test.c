@@ -1,0 +1,193 @@
+/* What a hostile text may cost, in steps, never in time. */
+#include "base/check.h"
+#include "tests/unit/tokenizer_fixture.h"
+#include "worker/text/tokenizer_bpe.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define MIB ((size_t)1 << 20)
+
+/* A model that makes 2^k a's of one token, for k up to 10, and "ba", "baa". */
+static void add_as(struct buf *json, int k)
+{
+    for (int i = 0; i < 1 << k; i++)
+        buf_add_char(json, 'a');
+}
+
+static struct bpe make_model(void)
+{
+    struct buf json = {0};
+    struct json_object *root;
+    struct bpe m;
+    struct err e = {0};
+
+    buf_add_str(&json, "{\"type\":\"BPE\",\"vocab\":{\"b\":0,\"ba\":1,\"baa\":2");
+    for (int k = 0; k <= 10; k++) {
+        buf_add_str(&json, ",\"");
+        add_as(&json, k);
+        buf_printf(&json, "\":%d", k + 3);
+    }
+    buf_add_str(&json, "},\"merges\":[[\"b\",\"a\"],[\"ba\",\"a\"]");
+    for (int k = 0; k < 10; k++) {
+        buf_add_str(&json, ",[\"");
+        add_as(&json, k);
+        buf_add_str(&json, "\",\"");
+        add_as(&json, k);
+        buf_add_str(&json, "\"]");
+    }
+    buf_add_str(&json, "]}");
+    if (json_parse(json.data, json.len, &root, &e) != 0 || bpe_read(&m, root, &e) != 0)
+        CHECK_UNREACHABLE(e.text);
+    json_free(&root);
+    buf_free(&json);
+    return m;
+}
+
+static uint64_t count_steps(const struct bpe *m, const char *word, size_t len, struct token_ids *ids)
+{
+    struct bpe_work w;
+
+    bpe_work_init(&w);
+    assert_int_equal(bpe_encode(m, &w, word, len, false, ids, NULL), 0);
+    uint64_t steps = w.steps;
+    bpe_work_trim(&w);
+    bpe_work_free(&w);
+    return steps;
+}
+
+/* n log n: a heap of n entries moves each of n merges' entries by at most log n places. */
+static void a_long_word_takes_n_log_n_steps(void **state)
+{
+    static const char *const words[] = {"a", "ab", "ba", "baa", "aaaaaaab"};
+    struct bpe m = make_model();
+    char *word = malloc(MIB);
+
+    (void)state;
+    assert_non_null(word);
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        size_t len = strlen(words[i]);
+        for (size_t at = 0; at < MIB; at++)
+            word[at] = words[i][at % len];
+        for (size_t n = 1 << 10, log = 10; n <= MIB; n *= 4, log += 2) {
+            struct token_ids ids = {0};
+            uint64_t steps = count_steps(&m, word, n, &ids);
+            if (steps > 4 * n * log)
+                fail_msg("%zu bytes of %s took %llu steps", n, words[i],
+                         (unsigned long long)steps);
+            assert_true(ids.n > 0);
+            token_ids_free(&ids);
+        }
+    }
+    free(word);
+    bpe_free(&m);
+}
+
+/* The loop for short words and the heap for long ones give the same: here the same word once by
+ * itself and once as the beginning of a word that is long enough, behind a character that nothing
+ * merges with. */
+static void short_and_long_words_are_merged_alike(void **state)
+{
+    struct bpe m = make_model();
+    uint32_t seed = 1;
+
+    (void)state;
+    for (int round = 0; round < 2000; round++) {
+        char word[128];
+        struct token_ids alone = {0}, within = {0};
+        size_t n = 1 + seed % 31;
+        for (size_t i = 0; i < n; i++) {
+            seed = seed * 1103515245 + 12345;
+            word[i] = (seed >> 16) % 5 == 0 ? 'b' : 'a';
+        }
+        for (size_t i = n; i < n + 40; i++)
+            word[i] = 'b'; /* what ends in b merges with no b */
+        count_steps(&m, word, n, &alone);
+        count_steps(&m, word, n + 40, &within);
+        assert_int_equal(within.n, alone.n + 40);
+        assert_memory_equal(within.id, alone.id, alone.n * sizeof *alone.id);
+        token_ids_free(&alone);
+        token_ids_free(&within);
+    }
+    bpe_free(&m);
+}
+
+/* One megabyte of one thing or another through whole tokenizers: it ends, and all comes back. The
+ * time limit of ctest is far above what this takes, and far below what a square would. */
+static void a_megabyte_of_anything_is_encoded(void **state)
+{
+    static const char *const names[] = {"gpt2", "qwen2", "gpt_oss", "deepseek", "llama2", "mistral",
+                                        "metaspace", "gemma"};
+    static const char *const parts[] = {"a", " ", "\n", "1", "!", "\xe4\xbd\xa0", "\xcc\x81\xcc\xa3",
+                                        "e\xcc\x81", "<|im_", "\xf0\x9f\x98\x80 ", "a ", "\xff"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        struct tokenizer *t = fixture_tokenizer(names[i]);
+        for (size_t k = 0; k < sizeof parts / sizeof parts[0]; k++) {
+            struct buf text = {0};
+            while (text.len < MIB)
+                buf_add_str(&text, parts[k]);
+            struct tokenizer_input in = {.text = text.data, .len = text.len};
+            struct token_ids ids = fixture_encode(t, &in);
+            assert_true(ids.n > 0 && ids.n <= 4 * text.len);
+            token_ids_free(&ids);
+            buf_free(&text);
+        }
+        tokenizer_free(&t);
+    }
+}
+
+/* A pattern that looks at all that is left for each three digits: a square of the text, which ends
+ * with an error instead. */
+static void a_pattern_that_takes_a_square_ends(void **state)
+{
+    struct tokenizer *t = fixture_tokenizer("superbpe");
+    struct token_ids ids = {0};
+    struct err e = {0};
+    char *text = malloc(4 * MIB);
+
+    (void)state;
+    assert_non_null(text);
+    memset(text, '1', 4 * MIB);
+    struct tokenizer_input in = {.text = text, .len = 4 * MIB};
+    assert_int_equal(tokenizer_encode(t, &in, &ids, &e), -E2BIG);
+    assert_int_equal(ids.n, 0);
+    in.len = 3000;
+    assert_int_equal(tokenizer_encode(t, &in, &ids, &e), 0);
+    assert_true(ids.n > 0);
+    token_ids_free(&ids);
+    tokenizer_free(&t);
+    free(text);
+}
+
+static void a_text_has_a_largest_length(void **state)
+{
+    struct tokenizer *t = fixture_tokenizer("gpt2");
+    struct tokenizer_input in = {.text = "a", .len = (size_t)TOKENIZER_TEXT_MAX + 1};
+    struct token_ids ids = {0};
+    struct err e = {0};
+
+    (void)state;
+    assert_int_equal(tokenizer_encode(t, &in, &ids, &e), -E2BIG);
+    assert_string_equal(e.text, "the text has 268435457 bytes, expected at most 268435456");
+    tokenizer_free(&t);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_long_word_takes_n_log_n_steps),
+        cmocka_unit_test(short_and_long_words_are_merged_alike),
+        cmocka_unit_test(a_megabyte_of_anything_is_encoded),
+        cmocka_unit_test(a_pattern_that_takes_a_square_ends),
+        cmocka_unit_test(a_text_has_a_largest_length),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
