@@ -331,7 +331,8 @@ static void fill_with_uring(struct golden *g)
                                 .tensors = &g->model.tensors,
                                 .root = &g->model.root,
                                 .mode = READER_URING,
-                                .dest = block};
+                                .dest = block,
+                                .touch_threads = 2};
 
     memset(block, 0, weights_layout_bytes(g->model.layout));
     int rc = weights_fill(&fill, &stats, &e);

@@ -69,6 +69,7 @@ struct weights_fill {
     void *dest;                /* weights_layout_bytes, aligned to KERN_ALIGN, zeroed */
     reader_progress *progress; /* may be NULL */
     void *to;                  /* of progress */
+    int32_t touch_threads;     /* beside this one, so that dest has its pages in time; 0: none */
 };
 /* Read everything and pack it, with a few MB of buffers beside the reader's. A value that is not a
  * finite number, or not one any more in bf16, is refused: -EINVAL with tensor, file and element;

@@ -1,6 +1,7 @@
 /* From the files into the block: the reader's ranges, and what takes their pieces. */
 #include "base/check.h"
 #include "worker/model/weights_pack.h"
+#include "worker/model/weights_touch.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -79,10 +80,18 @@ static int read_ranges(struct filling *p, struct reader_stats *stats, struct err
         .to = p,
     };
 
+    struct weights_touch *touch = NULL;
+    int rc = 0;
+
+    if (f->touch_threads > 0)
+        rc = weights_touch_start(&touch, f->dest, f->layout->bytes, f->touch_threads, e);
+    if (rc != 0)
+        return rc;
     p->pack = weights_pack_new(f->layout, f->tensors, f->dest);
-    int rc = reader_run(&plan, stats, e);
+    rc = reader_run(&plan, stats, e);
     CHECK(rc != 0 || weights_pack_waiting(p->pack) == 0);
     weights_pack_free(&p->pack);
+    weights_touch_stop(&touch);
     return rc;
 }
 
