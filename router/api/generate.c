@@ -268,6 +268,8 @@ static void start(struct generation *g)
         counter_add(&g->choice[i].request->model->counters->requests, 1);
         dispatch_start(g->choice[i].request);
     }
+    for (uint32_t i = 0; i < g->n_choices; i++)
+        dispatch_send(g->choice[i].request);
 }
 
 static void refuse(struct generation *g, const struct param_error *e)

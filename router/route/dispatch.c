@@ -140,7 +140,12 @@ void dispatch_start(struct request *r)
         return;
     }
     link_bind(l, r);
-    link_pump(l);
+}
+
+void dispatch_send(struct request *r)
+{
+    if (r->is_sending)
+        link_pump(r->link);
 }
 
 /* ---- trials ---- */

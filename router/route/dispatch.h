@@ -9,8 +9,10 @@
 int dispatch_admit(struct router *rt, struct model *m, uint32_t n, bool is_stream,
                    enum api_error *error, char *text, size_t size);
 
-/* A new request: to a worker, or into the queue. */
+/* A new request: to a worker, or into the queue. What goes to a worker is on its way after
+ * dispatch_send: those that come together are started first, and then sent. */
 void dispatch_start(struct request *r);
+void dispatch_send(struct request *r);
 
 /* Something became possible (a seat, a link): give work out. */
 void dispatch_pump(struct router *rt, struct model *m);

@@ -139,7 +139,8 @@ def test_a_long_prompt_is_there_once(node):
 
 
 def test_one_that_is_refused_ends_all(node):
-    n = node(models={"demo": {"limit_context": 16}})
+    """An HTTP status as long as nothing was sent."""
+    n = node(models={"demo": {"limit_context": 16, "simulate_prefill_ms": 20}})
     prompts = ["short", "word " * 17, "short"]
     for stream in (False, True):
         got = completion(n, prompts, stream=stream)

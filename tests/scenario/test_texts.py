@@ -132,12 +132,6 @@ def test_the_slip_rule_and_methods(node):
     assert got.status == 405 and got.field("allow") == "POST"
 
 
-def test_key_needed(node):
-    n = node(keys={"ci": {"sha256": "0" * 64}})
-    for path in ("/tokenize", "/detokenize", "/apply-template"):
-        assert n.post(path, {}).status == 401
-
-
 def test_longer_than_the_context(node):
     """A text may be longer than what the model could answer to."""
     n = node(models={"demo": {"limit_context": 16}})

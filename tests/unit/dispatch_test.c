@@ -118,6 +118,7 @@ static struct client *start_client(int i)
     struct client *c = new_client(i);
 
     dispatch_start(c->request);
+    dispatch_send(c->request);
     return c;
 }
 
@@ -498,6 +499,7 @@ static void test_sessions_stay_with_their_worker(void **state)
         struct client *c = new_client(i);
         c->request->session = 4711;
         dispatch_start(c->request);
+        dispatch_send(c->request);
         used[c->request->link->slot]++;
         run(&worker[c->request->link->slot], 1);
         finish_all(&worker[0]);
@@ -603,6 +605,7 @@ static void test_violations_of_what_was_asked(void **state)
         c->request->has_echo = rows[i].has_echo;
         c->request->tops_max = rows[i].tops_max;
         dispatch_start(c->request);
+        dispatch_send(c->request);
         run(&worker[0], 0);
         say(&worker[0], RING_TOKEN, c->request->id, t,
             sizeof t->head + t->head.n_tops * sizeof t->top[0]);
@@ -631,6 +634,7 @@ static void test_an_echo_without_its_end(void **state)
         c->request->kind = PROMPT_COMPLETION;
         c->request->has_echo = true;
         dispatch_start(c->request);
+        dispatch_send(c->request);
         run(&worker[0], 0);
         for (echoed.index = 0; echoed.index < 4; echoed.index++)
             say(&worker[0], RING_TOKEN, c->request->id, &echoed, sizeof echoed);
