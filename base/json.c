@@ -140,9 +140,16 @@ int json_reader_finish(struct json_reader *r, struct json_object **root, struct 
 
 int json_parse(const char *data, size_t len, struct json_object **root, struct err *e)
 {
+    return json_parse_large(data, len, JSON_NODES_MAX, root, e);
+}
+
+int json_parse_large(const char *data, size_t len, uint32_t nodes_max, struct json_object **root,
+                     struct err *e)
+{
     struct json_reader *r = json_reader_new();
 
     *root = NULL;
+    json_check_allow_nodes(r->check, nodes_max);
     int rc = json_reader_feed(r, data, len, e);
     if (rc == 0)
         rc = json_reader_finish(r, root, e);

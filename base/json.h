@@ -31,6 +31,10 @@ int json_reader_finish(struct json_reader *r, struct json_object **root, struct 
 
 /* A whole document at once. */
 int json_parse(const char *data, size_t len, struct json_object **root, struct err *e);
+/* The same for a file that an operator names: as many as nodes_max values in it. The tree takes
+ * about 100 bytes for each. */
+int json_parse_large(const char *data, size_t len, uint32_t nodes_max, struct json_object **root,
+                     struct err *e);
 void json_free(struct json_object **root);
 /* Free about budget values of a large tree: 1 when nothing is left and *root is NULL, else 0. */
 int json_free_step(struct json_object **root, size_t budget);

@@ -56,7 +56,7 @@ struct json_check {
     uint32_t unit;       /* the \uXXXX being read */
     uint32_t high_half;  /* of a surrogate pair, 0 = none open */
     const char *literal; /* rest of it; static */
-    uint32_t nodes;
+    uint32_t nodes, nodes_max;
     uint32_t depth;
     uint64_t is_object;              /* one bit a level */
     uint64_t object[JSON_DEPTH_MAX]; /* number of each open one */
@@ -191,8 +191,8 @@ static void begin_literal(struct json_check *c, const char *rest)
 
 static int begin_value(struct json_check *c, const char *at)
 {
-    if (c->nodes == JSON_NODES_MAX)
-        return refuse_limit(c, at, "another value", JSON_NODES_MAX);
+    if (c->nodes == c->nodes_max)
+        return refuse_limit(c, at, "another value", c->nodes_max);
     c->nodes++;
     switch (*at) {
     case '{':
@@ -416,23 +416,8 @@ static int take_escape(struct json_check *c, const char **at, const char *end)
 static int add_key_code_point(struct json_check *c, const char *at, uint32_t u)
 {
     char s[4];
-    size_t n = 0;
 
-    if (u < 0x80) {
-        s[n++] = (char)u;
-    } else if (u < 0x800) {
-        s[n++] = (char)(0xc0 | u >> 6);
-    } else if (u < 0x10000) {
-        s[n++] = (char)(0xe0 | u >> 12);
-        s[n++] = (char)(0x80 | (u >> 6 & 0x3f));
-    } else {
-        s[n++] = (char)(0xf0 | u >> 18);
-        s[n++] = (char)(0x80 | (u >> 12 & 0x3f));
-        s[n++] = (char)(0x80 | (u >> 6 & 0x3f));
-    }
-    if (u >= 0x80)
-        s[n++] = (char)(0x80 | (u & 0x3f));
-    return add_key_bytes(c, at, s, n);
+    return add_key_bytes(c, at, s, utf8_encode(u, s));
 }
 
 /* c->unit is complete; at = its last digit. */
@@ -619,7 +604,13 @@ struct json_check *json_check_new(void)
 
     CHECK(c != NULL);
     json_keys_init(&c->keys);
+    c->nodes_max = JSON_NODES_MAX;
     return c;
+}
+
+void json_check_allow_nodes(struct json_check *c, uint32_t nodes_max)
+{
+    c->nodes_max = nodes_max;
 }
 
 void json_check_free(struct json_check **c)

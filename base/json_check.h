@@ -7,7 +7,8 @@
  * probability of n^2 / 2^65 for n keys: 3e-10 for a document of 100,000. An equal pair is always
  * found. The table is seeded, nobody can choose keys that make it slow.
  *
- * Memory: 3 KiB, and for large documents up to 64 KiB of key and 2 MiB of hashes. */
+ * Memory: 3 KiB, and for large documents up to 64 KiB of key and 2 MiB of hashes; where more
+ * nodes are allowed, up to 64 bytes of hashes for each key. */
 #ifndef BASE_JSON_CHECK_H
 #define BASE_JSON_CHECK_H
 
@@ -15,9 +16,10 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define JSON_DEPTH_MAX  64
-#define JSON_NODES_MAX  100000
+#define JSON_NODES_MAX  100000 /* unless json_check_allow_nodes says more */
 #define JSON_KEY_MAX    65536 /* bytes of a key, unescaped */
 #define JSON_NUMBER_MAX 512   /* characters of a number */
 
@@ -25,6 +27,10 @@ struct json_check;
 
 struct json_check *json_check_new(void);
 void json_check_free(struct json_check **c);
+
+/* Another limit for the nodes of a document; it holds for the next ones, too. For files that an
+ * operator names, never for what a client sends. */
+void json_check_allow_nodes(struct json_check *c, uint32_t nodes_max);
 
 /* Ready for the next document, as if new. */
 void json_check_reset(struct json_check *c);

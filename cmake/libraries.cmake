@@ -4,7 +4,8 @@ find_package(OpenSSL REQUIRED)
 find_package(Threads REQUIRED)
 
 foreach(lib IN ITEMS "libevent_core:libevent" "json-c:json-c" "inih:inih" "libsystemd:libsystemd"
-        "liburing:liburing" "libcurl:libcurl")
+        "liburing:liburing" "libcurl:libcurl" "libpcre2-8:libpcre2-8"
+        "libutf8proc:libutf8proc")
     string(REPLACE ":" ";" pair ${lib})
     list(GET pair 0 module)
     list(GET pair 1 name)

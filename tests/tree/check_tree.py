@@ -42,6 +42,8 @@ FOREIGN = {
     "systemd/*": ["supervisor/notify.c"],
     "liburing.h": ["worker/io/reader_uring.c"],
     "curl/*": ["tools/chat/client.c"],
+    "pcre2.h": ["worker/text/regex.c"],
+    "utf8proc.h": ["worker/text/unicode.c"],
     "cmocka.h": ["tests/*"],
 }
 # Of the C library and the kernel.

@@ -126,6 +126,29 @@ static void errors_are_the_validators(void **state)
     assert_int_equal(json_parse("", 0, &root, NULL), -EINVAL);
 }
 
+static void a_large_file_has_a_limit_of_its_own(void **state)
+{
+    struct buf b = {0};
+    struct json_object *root;
+    struct err e = {0};
+    const uint32_t n = 3 * JSON_NODES_MAX;
+
+    (void)state;
+    buf_add_char(&b, '[');
+    for (uint32_t i = 0; i < n - 2; i++)
+        buf_add_str(&b, "7,");
+    buf_add_str(&b, "8]");
+    assert_int_equal(json_parse(b.data, b.len, &root, &e), -E2BIG);
+    assert_int_equal(json_parse_large(b.data, b.len, n - 1, &root, &e), -E2BIG);
+    assert_string_equal(e.text, "byte 599997: found another value, expected at most 299999");
+    assert_null(root);
+    assert_int_equal(json_parse_large(b.data, b.len, n, &root, &e), 0);
+    assert_int_equal(json_length(root), n - 1);
+    assert_int_equal(json_integer(json_at(root, n - 2)), 8);
+    json_free(&root);
+    buf_free(&b);
+}
+
 /* Cut anywhere, a document leaves nothing behind for the next one. */
 static void an_abandoned_document_leaves_nothing(void **state)
 {
@@ -381,6 +404,7 @@ int main(void)
         cmocka_unit_test(a_tree_is_freed_in_steps),
         cmocka_unit_test(trees_from_every_split),
         cmocka_unit_test(errors_are_the_validators),
+        cmocka_unit_test(a_large_file_has_a_limit_of_its_own),
         cmocka_unit_test(an_abandoned_document_leaves_nothing),
         cmocka_unit_test(types_and_members),
         cmocka_unit_test(integers_are_numbers_without_fraction_in_64_bits),

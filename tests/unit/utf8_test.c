@@ -36,6 +36,21 @@ static void every_code_point_but_surrogates_is_well_formed(void **state)
     }
 }
 
+static void code_points_go_in_and_come_out(void **state)
+{
+    char expected[4], s[4];
+    size_t n_decoded;
+
+    (void)state;
+    for (uint32_t u = 0; u < 0x110000; u++) {
+        size_t n = encode(u, expected);
+        if (utf8_encode(u, s) != n || memcmp(s, expected, n) != 0)
+            fail_msg("U+%04X is encoded wrongly", u);
+        if (utf8_decode(s, &n_decoded) != u || n_decoded != n)
+            fail_msg("U+%04X is decoded wrongly", u);
+    }
+}
+
 /* Of all four-byte strings over the interesting bytes, exactly the code points' own are accepted.
  */
 static void nothing_else_is_well_formed(void **state)
@@ -111,6 +126,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_code_point_but_surrogates_is_well_formed),
+        cmocka_unit_test(code_points_go_in_and_come_out),
         cmocka_unit_test(nothing_else_is_well_formed),
         cmocka_unit_test(rows_of_table_3_7),
     };

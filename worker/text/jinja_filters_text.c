@@ -6,6 +6,7 @@
 #include "worker/text/jinja_text.h"
 #include "worker/text/jinja_unicode.h"
 
+#include "base/utf8.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,11 +56,11 @@ static struct jval filter_title(struct jrun *r, const struct jcall *c)
     size_t begin = jstr_begin(r);
 
     for (size_t at = 0, n, end; at < s->len; at = end) {
-        bool is_break = begins_word(juni_decode(s->p + at, &n));
+        bool is_break = begins_word(utf8_decode(s->p + at, &n));
         for (end = at; end < s->len; end += n)
-            if (begins_word(juni_decode(s->p + end, &n)) != is_break)
+            if (begins_word(utf8_decode(s->p + end, &n)) != is_break)
                 break;
-        juni_decode(s->p + at, &n);
+        utf8_decode(s->p + at, &n);
         jtext_put_str(r, jstr_upper(r, jval_string(jstr_borrow(r, s->p + at, n))));
         jtext_put_str(r, jstr_lower(r, jval_string(jstr_borrow(r, s->p + at + n, end - at - n))));
     }
@@ -187,7 +188,7 @@ static struct jval filter_wordcount(struct jrun *r, const struct jcall *c)
 
     jrun_step_bytes(r, 8 * s->len);
     for (size_t at = 0, n; at < s->len; at += n) {
-        uint32_t ch = juni_decode(s->p + at, &n);
+        uint32_t ch = utf8_decode(s->p + at, &n);
         bool is_word = ch == '_' || juni_is_alnum(ch);
         words += is_word && !is_inside;
         is_inside = is_word;

@@ -5,6 +5,7 @@
 #include "worker/text/jinja_text.h"
 #include "worker/text/jinja_unicode.h"
 
+#include "base/utf8.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -33,7 +34,7 @@ static void put_padded(struct jrun *r, const struct spec *f, const char *sign, c
                        size_t len)
 {
     char fill[4];
-    size_t n_fill = juni_encode(f->fill != 0 ? f->fill : f->is_zeroed ? '0' : ' ', fill);
+    size_t n_fill = utf8_encode(f->fill != 0 ? f->fill : f->is_zeroed ? '0' : ' ', fill);
     size_t used = strlen(sign) + juni_count(digits, len);
     size_t room = f->width > 0 && (size_t)f->width > used ? (size_t)f->width - used : 0;
     size_t left = f->align == '<' || f->align == '=' ? 0 : f->align == '^' ? room / 2 : room;
@@ -385,9 +386,9 @@ static size_t read_align(const char *p, size_t len, struct spec *f)
     size_t n = 0;
 
     if (len > 0)
-        juni_decode(p, &n);
+        utf8_decode(p, &n);
     if (n > 0 && n < len && strchr("<>=^", p[n]) != NULL && p[n] != 0) {
-        f->fill = juni_decode(p, &n);
+        f->fill = utf8_decode(p, &n);
         f->align = p[n];
         return n + 1;
     }

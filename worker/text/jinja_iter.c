@@ -1,5 +1,6 @@
 #include "worker/text/jinja_iter.h"
 
+#include "base/utf8.h"
 #include "worker/text/jinja_unicode.h"
 
 #include <inttypes.h>
@@ -41,7 +42,7 @@ static bool next_char(struct jrun *r, struct jiter *it, struct jval *out)
 
     if (it->at >= s->len)
         return false;
-    juni_decode(s->p + it->at, &n);
+    utf8_decode(s->p + it->at, &n);
     *out = jval_string(jstr_borrow(r, s->p + it->at, n));
     it->at += n;
     return true;

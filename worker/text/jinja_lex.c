@@ -60,7 +60,7 @@ static size_t skip_space(const struct lexer *x, size_t at)
 {
     while (at < x->len) {
         size_t n;
-        if (!juni_is_space(juni_decode(x->text + at, &n)))
+        if (!juni_is_space(utf8_decode(x->text + at, &n)))
             break;
         at += n;
     }
@@ -196,7 +196,7 @@ static void lex_name(struct lexer *x)
 
     while (end < x->len) {
         size_t n;
-        uint32_t c = juni_decode(x->text + end, &n);
+        uint32_t c = utf8_decode(x->text + end, &n);
         if (c != '_' && !juni_is_alnum(c))
             break;
         end += n;
@@ -263,14 +263,14 @@ static void lex_operator(struct lexer *x)
             return;
         }
     size_t n;
-    juni_decode(x->text + x->at, &n);
+    utf8_decode(x->text + x->at, &n);
     jrun_fail(x->r, "unexpected character '%.*s'", (int)n, x->text + x->at);
 }
 
 static void lex_token(struct lexer *x)
 {
     size_t n;
-    uint32_t c = juni_decode(x->text + x->at, &n);
+    uint32_t c = utf8_decode(x->text + x->at, &n);
 
     if (juni_is_space(c))
         move_to(x, skip_space(x, x->at));

@@ -1,5 +1,6 @@
 #include "worker/text/jinja_literal.h"
 
+#include "base/utf8.h"
 #include "worker/text/jinja_unicode.h"
 
 #include <inttypes.h>
@@ -23,7 +24,7 @@ static void put_char(struct jrun *r, uint32_t c)
 
     if (c > 0x10ffff || (c >= 0xd800 && c < 0xe000))
         jrun_fail(r, "the string escapes U+%04" PRIX32 ", which is no character", c);
-    jrun_put(r, text, juni_encode(c, text));
+    jrun_put(r, text, utf8_encode(c, text));
 }
 
 static size_t put_hex(struct jrun *r, const char *p, size_t len, size_t digits)
@@ -55,7 +56,7 @@ static size_t put_octal(struct jrun *r, const char *p, size_t len)
 static size_t put_escaped_escape(struct jrun *r, const char *p)
 {
     size_t n;
-    uint32_t c = juni_decode(p, &n);
+    uint32_t c = utf8_decode(p, &n);
 
     jrun_putf(r, c < 0x100 ? "\\x%02" PRIx32 : c < 0x10000 ? "\\u%04" PRIx32 : "\\U%08" PRIx32, c);
     return n;

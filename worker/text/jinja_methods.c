@@ -5,6 +5,7 @@
 #include "worker/text/jinja_text.h"
 #include "worker/text/jinja_unicode.h"
 
+#include "base/utf8.h"
 #include <math.h>
 
 /* --- str: case and ends --- */
@@ -309,7 +310,7 @@ static struct jval all_are(const struct jcall *c, bool (*test)(uint32_t), bool w
     const struct jstr *s = c->self.u.s;
 
     for (size_t at = 0, n; at < s->len; at += n)
-        if (!test(juni_decode(s->p + at, &n)))
+        if (!test(utf8_decode(s->p + at, &n)))
             return jval_bool(false);
     return jval_bool(s->len > 0 || when_empty);
 }

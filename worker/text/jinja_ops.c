@@ -1,5 +1,6 @@
 #include "worker/text/jinja_ops.h"
 
+#include "base/utf8.h"
 #include "worker/text/jinja_iter.h"
 #include "worker/text/jinja_text.h"
 #include "worker/text/jinja_unicode.h"
@@ -348,7 +349,7 @@ static struct jval slice_string(struct jrun *r, struct jval v, struct slice s)
     }
     size_t begin = jstr_begin(r), at = s.n > 0 ? jstr_offset(r, str, (size_t)s.start) : 0, n;
     for (int64_t i = 0; i < s.n; i++) {
-        juni_decode(str->p + at, &n);
+        utf8_decode(str->p + at, &n);
         jrun_put(r, str->p + at, n);
         if (i + 1 == s.n)
             break;

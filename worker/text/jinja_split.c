@@ -2,6 +2,7 @@
 #include "worker/text/jinja_str.h"
 #include "worker/text/jinja_unicode.h"
 
+#include "base/utf8.h"
 #include <string.h>
 
 static void add_part(struct jrun *r, struct jlist *l, struct jval like, size_t from, size_t to)
@@ -14,7 +15,7 @@ static size_t skip(const struct jstr *s, size_t at, bool is_space)
 {
     size_t n;
 
-    while (at < s->len && juni_is_space(juni_decode(s->p + at, &n)) == is_space)
+    while (at < s->len && juni_is_space(utf8_decode(s->p + at, &n)) == is_space)
         at += n;
     return at;
 }

@@ -1,5 +1,6 @@
 #include "worker/text/jinja_str.h"
 
+#include "base/utf8.h"
 #include "worker/text/jinja_iter.h"
 #include "worker/text/jinja_text.h"
 #include "worker/text/jinja_unicode.h"
@@ -23,7 +24,7 @@ static void put_chars(struct jrun *r, const uint32_t *c, size_t n)
     char text[4];
 
     for (size_t i = 0; i < n; i++)
-        jrun_put(r, text, juni_encode(c[i], text));
+        jrun_put(r, text, utf8_encode(c[i], text));
 }
 
 static bool follows_cased(const struct jstr *s, size_t at)
@@ -44,7 +45,7 @@ static bool precedes_cased(const struct jstr *s, size_t at)
     size_t n;
 
     for (; at < s->len; at += n) {
-        uint32_t c = juni_decode(s->p + at, &n);
+        uint32_t c = utf8_decode(s->p + at, &n);
         if (!juni_is_ignorable(c))
             return juni_is_cased(c);
     }
@@ -54,7 +55,7 @@ static bool precedes_cased(const struct jstr *s, size_t at)
 /* The character at offset `at`, n bytes long, in lower case. */
 static void put_lower(struct jrun *r, const struct jstr *s, size_t at, size_t n)
 {
-    uint32_t to[3], c = juni_decode(s->p + at, &n);
+    uint32_t to[3], c = utf8_decode(s->p + at, &n);
     size_t n_to = juni_lower_of(c, to);
 
     if (c == 0x3a3) { /* sigma at the end of a word */
@@ -78,7 +79,7 @@ struct jval jstr_upper(struct jrun *r, struct jval v)
 
     jrun_step_bytes(r, 8 * v.u.s->len);
     for (size_t at = 0, n; at < v.u.s->len; at += n)
-        put_upper(r, juni_decode(v.u.s->p + at, &n), false);
+        put_upper(r, utf8_decode(v.u.s->p + at, &n), false);
     return finish(r, begin, v);
 }
 
@@ -88,7 +89,7 @@ struct jval jstr_lower(struct jrun *r, struct jval v)
 
     jrun_step_bytes(r, 8 * v.u.s->len);
     for (size_t at = 0, n; at < v.u.s->len; at += n) {
-        juni_decode(v.u.s->p + at, &n);
+        utf8_decode(v.u.s->p + at, &n);
         put_lower(r, v.u.s, at, n);
     }
     return finish(r, begin, v);
@@ -100,7 +101,7 @@ struct jval jstr_capitalize(struct jrun *r, struct jval v)
 
     jrun_step_bytes(r, 8 * v.u.s->len);
     for (size_t at = 0, n; at < v.u.s->len; at += n) {
-        uint32_t c = juni_decode(v.u.s->p + at, &n);
+        uint32_t c = utf8_decode(v.u.s->p + at, &n);
         if (at == 0)
             put_upper(r, c, true);
         else
@@ -116,7 +117,7 @@ struct jval jstr_title(struct jrun *r, struct jval v)
 
     jrun_step_bytes(r, 8 * v.u.s->len);
     for (size_t at = 0, n; at < v.u.s->len; at += n) {
-        uint32_t c = juni_decode(v.u.s->p + at, &n);
+        uint32_t c = utf8_decode(v.u.s->p + at, &n);
         if (is_inside)
             put_lower(r, v.u.s, at, n);
         else
@@ -131,7 +132,7 @@ static bool has_only_case(const struct jstr *s, bool (*wanted)(uint32_t), bool (
     bool is_found = false;
 
     for (size_t at = 0, n; at < s->len; at += n) {
-        uint32_t c = juni_decode(s->p + at, &n);
+        uint32_t c = utf8_decode(s->p + at, &n);
         if (other(c) || juni_is_title(c))
             return false;
         is_found = is_found || wanted(c);
@@ -156,7 +157,7 @@ static bool is_stripped(uint32_t c, const struct jstr *set)
     if (set == NULL)
         return juni_is_space(c);
     for (size_t at = 0, n; at < set->len; at += n)
-        if (juni_decode(set->p + at, &n) == c)
+        if (utf8_decode(set->p + at, &n) == c)
             return true;
     return false;
 }
@@ -168,7 +169,7 @@ struct jval jstr_strip(struct jrun *r, struct jval v, const struct jstr *set, en
     size_t cost = set != NULL ? set->len + 1 : 8;
 
     while ((sides & JSTR_LEFT) != 0 && begin < end &&
-           is_stripped(juni_decode(s->p + begin, &n), set))
+           is_stripped(utf8_decode(s->p + begin, &n), set))
         begin += n;
     while ((sides & JSTR_RIGHT) != 0 && begin < end &&
            is_stripped(juni_decode_before(s->p + end, &n), set))
@@ -214,7 +215,7 @@ static const struct jstr *interleave(struct jrun *r, const struct jstr *s, const
         }
         if (at >= s->len)
             break;
-        juni_decode(s->p + at, &n);
+        utf8_decode(s->p + at, &n);
         jrun_put(r, s->p + at, n);
     }
     jrun_step_bytes(r, 8 * s->len);
@@ -254,7 +255,7 @@ struct jlist *jstr_split_lines(struct jrun *r, struct jval v, bool keeps_ends)
 
     jrun_step_bytes(r, 8 * s->len);
     for (size_t at = 0, n; at < s->len; at += n) {
-        uint32_t c = juni_decode(s->p + at, &n);
+        uint32_t c = utf8_decode(s->p + at, &n);
         if (!is_line_end(c))
             continue;
         size_t end = at + n;

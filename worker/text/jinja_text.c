@@ -1,5 +1,6 @@
 #include "worker/text/jinja_text.h"
 
+#include "base/utf8.h"
 #include "worker/text/jinja_call.h"
 #include "worker/text/jinja_iter.h"
 #include "worker/text/jinja_unicode.h"
@@ -63,7 +64,7 @@ static void put_quoted(struct jrun *r, const struct jstr *s)
 
     jrun_put(r, &quote, 1);
     for (size_t at = 0, n; at < s->len; at += n) {
-        uint32_t c = juni_decode(s->p + at, &n);
+        uint32_t c = utf8_decode(s->p + at, &n);
         put_quoted_char(r, c, s->p + at, n, quote);
     }
     jrun_step_bytes(r, 8 * s->len);
@@ -270,7 +271,7 @@ static void put_json_string(struct jrun *r, const struct jstr *s, bool is_ascii)
 
     jrun_put(r, "\"", 1);
     for (size_t at = 0, n; at < s->len; at += n) {
-        uint32_t c = juni_decode(s->p + at, &n);
+        uint32_t c = utf8_decode(s->p + at, &n);
         bool is_plain = c >= 0x20 && c != '"' && c != '\\' && (!is_ascii || c < 0x7f);
         if (is_plain)
             continue;

@@ -1,5 +1,7 @@
 #include "worker/text/jinja_unicode.h"
 
+#include "base/utf8.h"
+
 #include "worker/text/jinja_unicode_data.h"
 
 static bool is_in(const struct juni_range *table, size_t n, uint32_t c)
@@ -106,57 +108,13 @@ size_t juni_title_of(uint32_t c, uint32_t to[3])
     return juni_upper_of(c, to);
 }
 
-uint32_t juni_decode(const char *s, size_t *n)
-{
-    const unsigned char *p = (const unsigned char *)s;
-
-    if (p[0] < 0x80) {
-        *n = 1;
-        return p[0];
-    }
-    if (p[0] < 0xe0) {
-        *n = 2;
-        return (p[0] & 0x1fu) << 6 | (p[1] & 0x3fu);
-    }
-    if (p[0] < 0xf0) {
-        *n = 3;
-        return (p[0] & 0x0fu) << 12 | (p[1] & 0x3fu) << 6 | (p[2] & 0x3fu);
-    }
-    *n = 4;
-    return (p[0] & 0x07u) << 18 | (p[1] & 0x3fu) << 12 | (p[2] & 0x3fu) << 6 | (p[3] & 0x3fu);
-}
-
 uint32_t juni_decode_before(const char *s, size_t *n)
 {
     const char *p = s - 1;
 
     while (((unsigned char)*p & 0xc0) == 0x80)
         p--;
-    return juni_decode(p, n);
-}
-
-size_t juni_encode(uint32_t c, char to[4])
-{
-    if (c < 0x80) {
-        to[0] = (char)c;
-        return 1;
-    }
-    if (c < 0x800) {
-        to[0] = (char)(0xc0 | c >> 6);
-        to[1] = (char)(0x80 | (c & 0x3f));
-        return 2;
-    }
-    if (c < 0x10000) {
-        to[0] = (char)(0xe0 | c >> 12);
-        to[1] = (char)(0x80 | (c >> 6 & 0x3f));
-        to[2] = (char)(0x80 | (c & 0x3f));
-        return 3;
-    }
-    to[0] = (char)(0xf0 | c >> 18);
-    to[1] = (char)(0x80 | (c >> 12 & 0x3f));
-    to[2] = (char)(0x80 | (c >> 6 & 0x3f));
-    to[3] = (char)(0x80 | (c & 0x3f));
-    return 4;
+    return utf8_decode(p, n);
 }
 
 size_t juni_count(const char *s, size_t len)

@@ -24,12 +24,8 @@ size_t juni_upper_of(uint32_t c, uint32_t to[3]);
 size_t juni_title_of(uint32_t c, uint32_t to[3]);
 size_t juni_lower_of(uint32_t c, uint32_t to[3]); /* a final sigma is the caller's affair */
 
-/* The character at s, which has its whole sequence there; *n is its length in bytes. */
-uint32_t juni_decode(const char *s, size_t *n);
 /* The character that ends just before s, and its length. */
 uint32_t juni_decode_before(const char *s, size_t *n);
-/* 1 to 4 bytes of c. */
-size_t juni_encode(uint32_t c, char to[4]);
 /* Characters in len bytes. */
 size_t juni_count(const char *s, size_t len);
 /* Bytes that the first n characters take; s has at least n. */

@@ -1,8 +1,14 @@
-/* tokenizer.json: from text to the ids that the `tokenizers` library gives for it, and back.
+/* tokenizer.json: from text to the ids that the `tokenizers` library (0.23.3) gives for it, and back.
  *
  * BPE of two kinds: byte-level (GPT-2, Llama 3, Qwen) and SentencePiece-style with byte fallback
  * (Llama 2, Mistral, Gemma). Everything the file names that changes ids or text and is not known
- * here is refused at load, with its place in the file. */
+ * here is refused at load, with its place in the file. Not followed, because a request says it
+ * itself: "truncation" and "padding". What decides an id the file does not name: an added token
+ * whose id is not the one that the library would give it is refused.
+ *
+ * Where the library differs from this: it asks for a whole run of byte tokens to be UTF-8 and else
+ * shows a U+FFFD for each byte, here the bytes come as they are; and it shows a special token whose
+ * content its normaliser changes even where special tokens are left out. */
 #ifndef WORKER_TEXT_TOKENIZER_H
 #define WORKER_TEXT_TOKENIZER_H
 
@@ -15,6 +21,8 @@
 #include <stdint.h>
 
 #define TOKENIZER_JSON_MAX   (128u << 20)
+#define TOKENIZER_NODES_MAX  4000000u /* values in the file */
+#define TOKENIZER_TEXT_MAX   (256u << 20)
 #define TOKENIZER_NOT_FOUND  UINT32_MAX
 
 struct tokenizer;
@@ -44,7 +52,9 @@ struct tokenizer_input {
     bool add_special; /* what the post-processor adds: bos, eos */
 };
 
-/* Append the ids. Several threads may encode at once. 0; -E2BIG beyond a limit of the patterns. */
+/* Append the ids, or nothing. Several threads may encode at once. 0; -E2BIG beyond the length above
+ * or a limit of the patterns; -EINVAL for a character without a token where what the file puts in
+ * its place has none either. */
 int tokenizer_encode(const struct tokenizer *t, const struct tokenizer_input *in,
                      struct token_ids *out, struct err *e);
 
@@ -65,8 +75,9 @@ void tokenizer_bytes(const struct tokenizer *t, uint32_t id, struct buf *out);
  */
 struct detokenizer {
     const struct tokenizer *tokenizer; /* borrowed */
-    bool has_text;                     /* something was put out: spaces are no longer stripped */
     bool keeps_special;                /* special tokens come out as their content */
+    bool has_token;                    /* one has come that counts */
+    uint32_t n_to_strip;               /* characters that may still go from the beginning */
 };
 void detokenizer_init(struct detokenizer *d, const struct tokenizer *t, bool keeps_special);
 /* Append what this token adds. An id without an entry adds nothing. */
