@@ -10,7 +10,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
-static void check_config(const struct config *c)
+static void check_config(const struct model_config *c)
 {
     CHECK(c->n_layers >= 1 && c->n_layers <= CONFIG_LAYERS_MAX);
     CHECK(c->vocab_size >= 1);
@@ -30,7 +30,7 @@ static void check_config(const struct config *c)
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
-    static struct config c;
+    static struct model_config c;
     struct generation g;
     struct weights_plan p;
     struct safetensors none = {0};
@@ -39,7 +39,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 
     CHECK(copy != NULL);
     memcpy(copy + 1, bytes, size);
-    int rc = config_parse(&c, copy + 1, size, &e);
+    int rc = model_config_parse(&c, copy + 1, size, &e);
     CHECK((rc == 0) == (e.code == 0));
     if (rc == 0) {
         check_config(&c);

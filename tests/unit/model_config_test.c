@@ -29,10 +29,10 @@ static void expect_number(const char *name, const char *key, double found, doubl
 
 #define EXPECT(field, key) expect_number(name, key, (double)(field), fact(facts, key))
 
-static void expect_rope(const char *name, const struct config *c, const struct json_object *facts)
+static void expect_rope(const char *name, const struct model_config *c, const struct json_object *facts)
 {
     static const char *const kinds[] = {"default", "linear", "llama3", "yarn"};
-    const struct config_rope *r = &c->rope;
+    const struct model_rope *r = &c->rope;
 
     assert_string_equal(kinds[r->kind], json_string(json_get(facts, "rope_type"), NULL));
     EXPECT(r->theta, "rope_theta");
@@ -52,7 +52,7 @@ static void expect_rope(const char *name, const struct config *c, const struct j
     expect_number(name, "rotated", r->rotated, (double)(int)(c->head_dim * part));
 }
 
-static void expect_layers(const struct config *c, const struct json_object *types)
+static void expect_layers(const struct model_config *c, const struct json_object *types)
 {
     assert_int_equal(json_length(types), c->n_layers);
     for (uint32_t i = 0; i < c->n_layers; i++) {
@@ -64,7 +64,7 @@ static void expect_layers(const struct config *c, const struct json_object *type
     }
 }
 
-static void expect_facts(const char *name, const struct config *c, const struct json_object *facts)
+static void expect_facts(const char *name, const struct model_config *c, const struct json_object *facts)
 {
     double window = fact(facts, "sliding_window"), most = fact(facts, "max_position_embeddings");
 
@@ -89,7 +89,7 @@ static void expect_facts(const char *name, const struct config *c, const struct 
     if (json_get(facts, "norm_topk_prob") != NULL)
         EXPECT(c->moe.norm_topk_prob, "norm_topk_prob");
     else
-        assert_int_equal(c->moe.norm_topk_prob, config_has(c, FAMILY_MOE));
+        assert_int_equal(c->moe.norm_topk_prob, model_config_has(c, FAMILY_MOE));
     EXPECT(c->sliding_window, "sliding_window");
     expect_number(name, "max_positions", c->max_positions,
                   window > 0 && window < most ? window : most);
@@ -100,16 +100,16 @@ static void expect_facts(const char *name, const struct config *c, const struct 
 
 static void compare_fixture(const char *name, const struct json_object *fixture)
 {
-    static struct config published, resaved;
+    static struct model_config published, resaved;
     struct buf text = {0};
     struct err e = {0};
 
     config_fixture_text(fixture, "published", &text);
-    if (config_parse(&published, text.data, text.len, &e) != 0)
+    if (model_config_parse(&published, text.data, text.len, &e) != 0)
         fail_msg("%s: %s", name, e.text);
     expect_facts(name, &published, json_get(fixture, "facts"));
     config_fixture_text(fixture, "resaved", &text);
-    if (config_parse(&resaved, text.data, text.len, &e) != 0)
+    if (model_config_parse(&resaved, text.data, text.len, &e) != 0)
         fail_msg("%s: %s", name, e.text);
     expect_facts(name, &resaved, json_get(fixture, "facts"));
     assert_memory_equal(&published, &resaved, sizeof published);
@@ -213,20 +213,20 @@ static const char *const accepted[] = {
 
 static void refuses_every_broken_config(void **state)
 {
-    static struct config c;
+    static struct model_config c;
     struct err e;
     (void)state;
 
     for (size_t i = 0; i < sizeof broken / sizeof broken[0]; i++) {
         e = (struct err){0};
-        int rc = config_parse(&c, broken[i].json, strlen(broken[i].json), &e);
+        int rc = model_config_parse(&c, broken[i].json, strlen(broken[i].json), &e);
         if (rc != -EINVAL || strstr(e.text, broken[i].sentence) == NULL)
             fail_msg("%s: found %d \"%s\", expected \"%s\"", broken[i].json, rc, e.text,
                      broken[i].sentence);
         assert_int_equal(strncmp(e.text, "config.json: ", 13), 0);
     }
     for (size_t i = 0; i < sizeof accepted / sizeof accepted[0]; i++)
-        if (config_parse(&c, accepted[i], strlen(accepted[i]), &e) != 0)
+        if (model_config_parse(&c, accepted[i], strlen(accepted[i]), &e) != 0)
             fail_msg("%s: %s", accepted[i], e.text);
 }
 
@@ -234,11 +234,11 @@ static void refuses_every_broken_config(void **state)
 
 static void parse_generation(struct generation *g, const char *text)
 {
-    static struct config c;
+    static struct model_config c;
     struct err e = {0};
     const char *config = "{" LLAMA ",\"eos_token_id\":[7,8]}";
 
-    assert_int_equal(config_parse(&c, config, strlen(config), &e), 0);
+    assert_int_equal(model_config_parse(&c, config, strlen(config), &e), 0);
     if (generation_parse(g, &c, text, strlen(text), &e) != 0)
         fail_msg("%s: %s", text, e.text);
 }
@@ -279,12 +279,12 @@ static void refuses_broken_generation_configs(void **state)
         {"{\"do_sample\":0}", "do_sample: found number"},
         {"{", "generation_config.json: byte 1"},
     };
-    static struct config c;
+    static struct model_config c;
     struct generation g;
     struct err e = {0};
     (void)state;
 
-    assert_int_equal(config_parse(&c, accepted[0], strlen(accepted[0]), &e), 0);
+    assert_int_equal(model_config_parse(&c, accepted[0], strlen(accepted[0]), &e), 0);
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         assert_int_equal(generation_parse(&g, &c, bad[i][0], strlen(bad[i][0]), &e), -EINVAL);
         if (strstr(e.text, bad[i][1]) == NULL)
@@ -294,7 +294,7 @@ static void refuses_broken_generation_configs(void **state)
 
 static void loads_from_a_directory(void **state)
 {
-    static struct config c;
+    static struct model_config c;
     struct model_dir dir;
     struct root root;
     struct generation g;
@@ -303,9 +303,9 @@ static void loads_from_a_directory(void **state)
 
     model_dir_make(&dir);
     assert_int_equal(root_open(&root, dir.path, &e), 0);
-    assert_int_equal(config_load(&c, &root, &e), -ENOENT);
+    assert_int_equal(model_config_load(&c, &root, &e), -ENOENT);
     model_dir_write(&dir, "config.json", accepted[0], strlen(accepted[0]));
-    assert_int_equal(config_load(&c, &root, &e), 0);
+    assert_int_equal(model_config_load(&c, &root, &e), 0);
     assert_int_equal(generation_load(&g, &c, &root, &e), 0);
     assert_int_equal(g.n_eos, 0);
     model_dir_write(&dir, "generation_config.json", "{\"eos_token_id\":3}", 18);

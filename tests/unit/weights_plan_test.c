@@ -54,7 +54,7 @@ static uint64_t make_header(struct buf *out, const struct json_object *list, siz
     return at;
 }
 
-static int plan_header(struct weights_plan *p, struct safetensors *s, const struct config *c,
+static int plan_header(struct weights_plan *p, struct safetensors *s, const struct model_config *c,
                        const char *header, size_t len, uint64_t bytes, struct err *e)
 {
     *s = (struct safetensors){0};
@@ -67,13 +67,13 @@ static int plan_header(struct weights_plan *p, struct safetensors *s, const stru
     return rc;
 }
 
-static bool is_aside(const struct config *c, const char *name)
+static bool is_aside(const struct model_config *c, const char *name)
 {
     return strncmp(name, "mtp.", 4) == 0 || strncmp(name, "model.visual.", 13) == 0 ||
            (c->is_tied && strcmp(name, "lm_head.weight") == 0);
 }
 
-static void expect_bent(const struct config *c, const struct json_object *list, size_t which,
+static void expect_bent(const struct model_config *c, const struct json_object *list, size_t which,
                         enum bend bend, const char *sentence)
 {
     const char *name = json_string(json_at(json_at(list, which), 0), NULL);
@@ -96,7 +96,7 @@ static void expect_bent(const struct config *c, const struct json_object *list, 
     buf_free(&header);
 }
 
-static void expect_whole(const char *file, const struct config *c, const struct json_object *list)
+static void expect_whole(const char *file, const struct model_config *c, const struct json_object *list)
 {
     struct weights_plan p;
     struct safetensors s;
@@ -126,12 +126,12 @@ static void expect_whole(const char *file, const struct config *c, const struct 
 static void plan_fixture(const char *name, const struct json_object *fixture)
 {
     static const char *const lists[] = {"state", "saved"};
-    static struct config c;
+    static struct model_config c;
     struct buf text = {0};
     struct err e = {0};
 
     config_fixture_text(fixture, "published", &text);
-    assert_int_equal(config_parse(&c, text.data, text.len, &e), 0);
+    assert_int_equal(model_config_parse(&c, text.data, text.len, &e), 0);
     for (size_t i = 0; i < 2; i++) {
         const struct json_object *list = json_get(fixture, lists[i]);
         expect_whole(name, &c, list);
@@ -176,7 +176,7 @@ static unsigned n_flipped, n_equal;
 
 static void flip_fixture(const char *name, const struct json_object *fixture)
 {
-    static struct config c;
+    static struct model_config c;
     struct buf text = {0}, header = {0};
     struct weights_plan good, p;
     struct safetensors good_table, s;
@@ -185,7 +185,7 @@ static void flip_fixture(const char *name, const struct json_object *fixture)
     if (strcmp(name, "llama3.json") != 0)
         return;
     config_fixture_text(fixture, "published", &text);
-    assert_int_equal(config_parse(&c, text.data, text.len, &e), 0);
+    assert_int_equal(model_config_parse(&c, text.data, text.len, &e), 0);
     uint64_t bytes = make_header(&header, json_get(fixture, "saved"), SIZE_MAX, BEND_NONE);
     assert_int_equal(plan_header(&good, &good_table, &c, header.data, header.len, bytes, &e), 0);
     for (size_t bit = 0; bit < header.len * 8; bit++) {
@@ -239,7 +239,7 @@ static void reports_what_is_left_aside(void **state)
         {"mtp.norm.weight", "[4]"},
         {"model.layers.0.self_attn.o_proj.bias", "[4]"},
     };
-    static struct config c;
+    static struct model_config c;
     struct weights_plan p;
     struct safetensors s;
     struct buf list = {0}, header = {0}, line = {0};
@@ -247,7 +247,7 @@ static void reports_what_is_left_aside(void **state)
     struct err e = {0};
     (void)state;
 
-    assert_int_equal(config_parse(&c, config, strlen(config), &e), 0);
+    assert_int_equal(model_config_parse(&c, config, strlen(config), &e), 0);
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         buf_printf(&list, "%c[\"%s\",%s]", i == 0 ? '[' : ',', names[i][0], names[i][1]);
     buf_add_char(&list, ']');

@@ -44,7 +44,7 @@ static int find_family(const struct json_object *o, const struct family **f, str
 }
 
 /* The object with the model's own keys, and its family. */
-static int find_text(struct config *c, const struct json_object *root,
+static int find_text(struct model_config *c, const struct json_object *root,
                      const struct json_object **text, struct err *e)
 {
     const struct family *outer, *inner;
@@ -100,27 +100,27 @@ static int find_text(struct config *c, const struct json_object *root,
     X(moe.intermediate_size, "moe_intermediate_size", 1, 1 << 22, FAMILY_MOE) \
     X(moe.shared_intermediate_size, "shared_expert_intermediate_size", 1, 1 << 22, FAMILY_SHARED)
 
-static int read_numbers(struct config *c, const struct json_object *text, struct err *e)
+static int read_numbers(struct model_config *c, const struct json_object *text, struct err *e)
 {
     int rc = 0;
 
 #define X(field, key, least, most, when) \
     if (rc == 0) \
         rc = config_read_u32(text, key, least, most, &c->field, e); \
-    if (rc == 0 && (when) != OPTIONAL && config_has(c, when) && c->field == 0) \
+    if (rc == 0 && (when) != OPTIONAL && model_config_has(c, when) && c->field == 0) \
         rc = err_set(e, EINVAL, "%s: found none, expected a whole number", key);
     CONFIG_NUMBERS(X)
 #undef X
     c->rms_norm_eps = 1e-6;
     if (rc == 0)
         rc = config_read_double(text, "rms_norm_eps", 1e-12, 1, &c->rms_norm_eps, e);
-    c->moe.norm_topk_prob = config_has(c, FAMILY_TOPK_NORM);
+    c->moe.norm_topk_prob = model_config_has(c, FAMILY_TOPK_NORM);
     if (rc == 0)
         rc = config_read_bool(text, "norm_topk_prob", &c->moe.norm_topk_prob, e);
     return rc;
 }
 
-static int check_heads(struct config *c, struct err *e)
+static int check_heads(struct model_config *c, struct err *e)
 {
     if (c->n_kv_heads == 0)
         c->n_kv_heads = c->n_heads;
@@ -138,7 +138,7 @@ static int check_heads(struct config *c, struct err *e)
                        c->hidden_size, c->n_heads);
     if (c->head_dim == 0)
         c->head_dim = c->hidden_size / c->n_heads;
-    if (config_has(c, FAMILY_LINEAR) && c->linear.n_value_heads % c->linear.n_key_heads != 0)
+    if (model_config_has(c, FAMILY_LINEAR) && c->linear.n_value_heads % c->linear.n_key_heads != 0)
         return err_set(e, EINVAL,
                        "linear_num_value_heads: found %u, expected a multiple of "
                        "linear_num_key_heads, %u",
@@ -146,9 +146,9 @@ static int check_heads(struct config *c, struct err *e)
     return 0;
 }
 
-static int check_moe(struct config *c, struct err *e)
+static int check_moe(struct model_config *c, struct err *e)
 {
-    if (!config_has(c, FAMILY_MOE)) {
+    if (!model_config_has(c, FAMILY_MOE)) {
         if (c->moe.n_experts > 1)
             return err_set(e, EINVAL, "num_experts: found %u in a %s, expected none",
                            c->moe.n_experts, c->family->model_type);
@@ -165,7 +165,7 @@ static int check_moe(struct config *c, struct err *e)
 
 /* --- layers --- */
 
-static int read_layer_type(struct config *c, const struct json_object *v, uint32_t layer,
+static int read_layer_type(struct model_config *c, const struct json_object *v, uint32_t layer,
                            bool *is_sliding, struct err *e)
 {
     struct buf text = {0};
@@ -175,11 +175,11 @@ static int read_layer_type(struct config *c, const struct json_object *v, uint32
         c->layers[layer].kind = LAYER_ATTENTION;
         return 0;
     }
-    if (strcmp(type, "linear_attention") == 0 && config_has(c, FAMILY_LINEAR)) {
+    if (strcmp(type, "linear_attention") == 0 && model_config_has(c, FAMILY_LINEAR)) {
         c->layers[layer].kind = LAYER_LINEAR;
         return 0;
     }
-    if (strcmp(type, "sliding_attention") == 0 && !config_has(c, FAMILY_LINEAR)) {
+    if (strcmp(type, "sliding_attention") == 0 && !model_config_has(c, FAMILY_LINEAR)) {
         c->layers[layer].kind = LAYER_ATTENTION;
         *is_sliding = true;
         return 0;
@@ -189,13 +189,13 @@ static int read_layer_type(struct config *c, const struct json_object *v, uint32
                      "layer_types: found %.60s for layer %u of a %s, expected "
                      "full_attention or %s",
                      buf_text(&text), layer, c->family->model_type,
-                     config_has(c, FAMILY_LINEAR) ? "linear_attention" : "sliding_attention");
+                     model_config_has(c, FAMILY_LINEAR) ? "linear_attention" : "sliding_attention");
     buf_free(&text);
     return rc;
 }
 
 /* Which layers are DeltaNet; whether one of them slides by its name. */
-static int read_layer_kinds(struct config *c, const struct json_object *text, bool *is_sliding,
+static int read_layer_kinds(struct model_config *c, const struct json_object *text, bool *is_sliding,
                             struct err *e)
 {
     const struct json_object *types = json_get(text, "layer_types");
@@ -203,7 +203,7 @@ static int read_layer_kinds(struct config *c, const struct json_object *text, bo
     int rc = config_read_u32(text, "full_attention_interval", 1, CONFIG_LAYERS_MAX, &interval, e);
 
     for (uint32_t i = 0; i < c->n_layers; i++) {
-        bool is_linear = config_has(c, FAMILY_LINEAR) && (i + 1) % interval != 0;
+        bool is_linear = model_config_has(c, FAMILY_LINEAR) && (i + 1) % interval != 0;
         c->layers[i].kind = is_linear ? LAYER_LINEAR : LAYER_ATTENTION;
     }
     if (rc != 0 || types == NULL)
@@ -218,7 +218,7 @@ static int read_layer_kinds(struct config *c, const struct json_object *text, bo
 
 /* Up to the window's length a sliding layer attends to everything, so the window bounds the context
  * instead of changing the mathematics. */
-static int read_window(struct config *c, const struct json_object *text, bool is_sliding,
+static int read_window(struct model_config *c, const struct json_object *text, bool is_sliding,
                        struct err *e)
 {
     bool is_used = false;
@@ -231,14 +231,14 @@ static int read_window(struct config *c, const struct json_object *text, bool is
         rc = config_read_u32(text, "max_window_layers", 0, UINT32_MAX, &first, e);
     if (rc != 0)
         return rc;
-    if (config_has(c, FAMILY_WINDOW))
+    if (model_config_has(c, FAMILY_WINDOW))
         is_sliding = window > 0;
     else if (!is_used && is_sliding)
         return err_set(e, EINVAL,
                        "layer_types: found sliding_attention, expected use_sliding_window with it");
-    else if (is_used && config_has(c, FAMILY_WINDOW_UPPER) && json_get(text, "layer_types") == NULL)
+    else if (is_used && model_config_has(c, FAMILY_WINDOW_UPPER) && json_get(text, "layer_types") == NULL)
         is_sliding = first < c->n_layers;
-    else if (is_used && !config_has(c, FAMILY_WINDOW_UPPER))
+    else if (is_used && !model_config_has(c, FAMILY_WINDOW_UPPER))
         is_sliding = true;
     if (!is_sliding)
         return 0;
@@ -250,7 +250,7 @@ static int read_window(struct config *c, const struct json_object *text, bool is
     return 0;
 }
 
-static int read_moe_layers(struct config *c, const struct json_object *text, struct err *e)
+static int read_moe_layers(struct model_config *c, const struct json_object *text, struct err *e)
 {
     const struct json_object *dense = json_get(text, "mlp_only_layers");
     uint32_t step = 1;
@@ -259,7 +259,7 @@ static int read_moe_layers(struct config *c, const struct json_object *text, str
     if (rc != 0)
         return rc;
     for (uint32_t i = 0; i < c->n_layers; i++)
-        c->layers[i].is_moe = config_has(c, FAMILY_MOE) && (i + 1) % step == 0;
+        c->layers[i].is_moe = model_config_has(c, FAMILY_MOE) && (i + 1) % step == 0;
     if (dense != NULL && json_type_of(dense) != JSON_ARRAY)
         return err_set(e, EINVAL, "mlp_only_layers: found %s, expected an array",
                        json_type_name(json_type_of(dense)));
@@ -282,7 +282,7 @@ static int read_moe_layers(struct config *c, const struct json_object *text, str
 
 /* --- all of it --- */
 
-static int read_tied(struct config *c, const struct json_object *root,
+static int read_tied(struct model_config *c, const struct json_object *root,
                      const struct json_object *text, struct err *e)
 {
     int rc = config_read_bool(text, "tie_word_embeddings", &c->is_tied, e);
@@ -292,7 +292,7 @@ static int read_tied(struct config *c, const struct json_object *root,
     return rc;
 }
 
-static int read_config(struct config *c, const struct json_object *root, struct err *e)
+static int read_config(struct model_config *c, const struct json_object *root, struct err *e)
 {
     const struct json_object *text = NULL;
     bool is_sliding = false;
@@ -324,7 +324,7 @@ static int read_config(struct config *c, const struct json_object *root, struct 
     return rc;
 }
 
-int config_parse(struct config *c, const char *json, size_t len, struct err *e)
+int model_config_parse(struct model_config *c, const char *json, size_t len, struct err *e)
 {
     struct json_object *root = NULL;
 
@@ -338,13 +338,13 @@ int config_parse(struct config *c, const char *json, size_t len, struct err *e)
     return rc;
 }
 
-int config_load(struct config *c, const struct root *root, struct err *e)
+int model_config_load(struct model_config *c, const struct root *root, struct err *e)
 {
     struct buf text = {0};
     int rc = root_read_all(root, FILE_NAME, FILE_MAX, &text, e);
 
     if (rc == 0)
-        rc = config_parse(c, text.data, text.len, e);
+        rc = model_config_parse(c, text.data, text.len, e);
     buf_free(&text);
     return rc;
 }

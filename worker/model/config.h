@@ -52,7 +52,7 @@ enum layer_kind { LAYER_LINEAR, LAYER_ATTENTION };
 
 enum rope_kind { ROPE_DEFAULT, ROPE_LINEAR, ROPE_LLAMA3, ROPE_YARN };
 
-struct config_rope {
+struct model_rope {
     enum rope_kind kind;
     uint32_t rotated; /* dimensions of a head that rotate; even */
     double theta;
@@ -68,7 +68,7 @@ struct config_rope {
 #define CONFIG_LAYERS_MAX 512
 #define CONFIG_EOS_MAX    64
 
-struct config {
+struct model_config {
     const struct family *family;
     uint32_t vocab_size, hidden_size, n_layers;
     uint32_t intermediate_size; /* of the dense MLP; 0: no layer has one */
@@ -78,7 +78,7 @@ struct config {
     double rms_norm_eps;
     bool is_tied; /* the head is the embedding */
     bool has_vision;
-    struct config_rope rope;
+    struct model_rope rope;
     struct {
         enum layer_kind kind;
         bool is_moe;
@@ -94,12 +94,12 @@ struct config {
 };
 
 /* 0, or -EINVAL with a sentence that starts with "config.json: " and names the key. */
-int config_parse(struct config *c, const char *json, size_t len, struct err *e);
+int model_config_parse(struct model_config *c, const char *json, size_t len, struct err *e);
 
 /* The same from the model's directory. */
-int config_load(struct config *c, const struct root *root, struct err *e);
+int model_config_load(struct model_config *c, const struct root *root, struct err *e);
 
-static inline bool config_has(const struct config *c, uint32_t flags)
+static inline bool model_config_has(const struct model_config *c, uint32_t flags)
 {
     return (c->family->flags & flags) == flags;
 }

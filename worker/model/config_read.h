@@ -27,6 +27,6 @@ int config_read_eos(const struct json_object *o, uint32_t vocab_size, uint32_t *
 int config_check_keys(const struct json_object *o, bool is_outer, struct err *e);
 
 /* rope_parameters or rope_scaling, rope_theta and partial_rotary_factor, for c's head_dim. */
-int config_read_rope(struct config *c, const struct json_object *text, struct err *e);
+int config_read_rope(struct model_config *c, const struct json_object *text, struct err *e);
 
 #endif

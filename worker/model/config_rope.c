@@ -44,7 +44,7 @@ static int check_rope_keys(const struct json_object *rope, struct err *e)
     return 0;
 }
 
-static int read_kind(struct config_rope *r, const struct json_object *rope, struct err *e)
+static int read_kind(struct model_rope *r, const struct json_object *rope, struct err *e)
 {
     static const char *const names[] = {
         [ROPE_DEFAULT] = "default",
@@ -76,7 +76,7 @@ static int read_kind(struct config_rope *r, const struct json_object *rope, stru
     return rc;
 }
 
-static int read_scaling(struct config_rope *r, const struct json_object *rope,
+static int read_scaling(struct model_rope *r, const struct json_object *rope,
                         const struct json_object *text, uint32_t max_positions, struct err *e)
 {
     r->original_positions = max_positions;
@@ -94,7 +94,7 @@ static int read_scaling(struct config_rope *r, const struct json_object *rope,
     return rc;
 }
 
-static int read_llama3(struct config_rope *r, const struct json_object *rope, struct err *e)
+static int read_llama3(struct model_rope *r, const struct json_object *rope, struct err *e)
 {
     int rc = config_read_double(rope, "low_freq_factor", 1e-3, FACTOR_MAX, &r->low_freq_factor, e);
 
@@ -109,7 +109,7 @@ static int read_llama3(struct config_rope *r, const struct json_object *rope, st
     return rc;
 }
 
-static int read_yarn(struct config_rope *r, const struct json_object *rope, struct err *e)
+static int read_yarn(struct model_rope *r, const struct json_object *rope, struct err *e)
 {
     r->beta_fast = 32;
     r->beta_slow = 1;
@@ -134,11 +134,11 @@ static int read_yarn(struct config_rope *r, const struct json_object *rope, stru
     return rc;
 }
 
-static int read_base(struct config *c, const struct json_object *rope,
+static int read_base(struct model_config *c, const struct json_object *rope,
                      const struct json_object *text, struct err *e)
 {
-    double part = config_has(c, FAMILY_QUARTER_ROTARY) ? 0.25 : 1.0;
-    struct config_rope *r = &c->rope;
+    double part = model_config_has(c, FAMILY_QUARTER_ROTARY) ? 0.25 : 1.0;
+    struct model_rope *r = &c->rope;
 
     r->theta = 10000;
     int rc = config_read_double(text, "rope_theta", 1.001, 1e15, &r->theta, e);
@@ -160,7 +160,7 @@ static int read_base(struct config *c, const struct json_object *rope,
 }
 
 /* rope_scaling is the older spelling and, as in transformers, wins when it says something. */
-int config_read_rope(struct config *c, const struct json_object *text, struct err *e)
+int config_read_rope(struct model_config *c, const struct json_object *text, struct err *e)
 {
     static const char *const names[] = {"rope_parameters", "rope_scaling"};
     const struct json_object *rope = NULL;

@@ -32,13 +32,13 @@ struct forward_bytes {
 };
 /* 0; -ENOTSUP with the sentence for a shape the kernels have no code for. Only rows, spans, picks,
  * page_tokens, context, threads and kv_type of the shape are looked at. */
-int forward_measure(const struct config *c, const struct forward_shape *shape,
+int forward_measure(const struct model_config *c, const struct forward_shape *shape,
                     struct forward_bytes *out, struct err *e);
 
 struct forward;
 
 /* config and weights are borrowed; ops: kern_cpu_best() or the reference. 0; -ENOMEM, -ENOTSUP. */
-int forward_new(struct forward **out, const struct config *c, const struct weights *w,
+int forward_new(struct forward **out, const struct model_config *c, const struct weights *w,
                 const struct forward_shape *shape, const struct kern_ops *ops,
                 struct kern_pool *pool, struct err *e);
 void forward_free(struct forward **f);

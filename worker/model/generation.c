@@ -35,7 +35,7 @@ static const char *const followed_by_none[] = {
     "typical_p",
 };
 
-static void start(struct generation *g, const struct config *c)
+static void start(struct generation *g, const struct model_config *c)
 {
     *g = (struct generation){
         .n_eos = c->n_eos,
@@ -65,7 +65,7 @@ static void note_ignored(struct generation *g, const struct json_object *root)
     }
 }
 
-static int read_generation(struct generation *g, const struct config *c,
+static int read_generation(struct generation *g, const struct model_config *c,
                            const struct json_object *root, struct err *e)
 {
     if (json_type_of(root) != JSON_OBJECT)
@@ -89,7 +89,7 @@ static int read_generation(struct generation *g, const struct config *c,
     return rc;
 }
 
-int generation_parse(struct generation *g, const struct config *c, const char *json, size_t len,
+int generation_parse(struct generation *g, const struct model_config *c, const char *json, size_t len,
                      struct err *e)
 {
     struct json_object *root = NULL;
@@ -104,7 +104,7 @@ int generation_parse(struct generation *g, const struct config *c, const char *j
     return rc;
 }
 
-int generation_load(struct generation *g, const struct config *c, const struct root *root,
+int generation_load(struct generation *g, const struct model_config *c, const struct root *root,
                     struct err *e)
 {
     struct buf text = {0};

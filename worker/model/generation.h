@@ -19,11 +19,11 @@ struct generation {
     char ignored[200]; /* keys that change answers and are not followed here, for the log; "" */
 };
 
-int generation_parse(struct generation *g, const struct config *c, const char *json, size_t len,
+int generation_parse(struct generation *g, const struct model_config *c, const char *json, size_t len,
                      struct err *e);
 
 /* From the model's directory; a model without the file gets the defaults. */
-int generation_load(struct generation *g, const struct config *c, const struct root *root,
+int generation_load(struct generation *g, const struct model_config *c, const struct root *root,
                     struct err *e);
 
 #endif

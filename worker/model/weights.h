@@ -52,7 +52,7 @@ struct weights {
 struct weights_layout; /* opaque: the list of parts */
 
 /* 0, or -EINVAL, -EOVERFLOW with the sentence. The plan and its table must outlive it. */
-int weights_layout_new(struct weights_layout **out, const struct config *c,
+int weights_layout_new(struct weights_layout **out, const struct model_config *c,
                        const struct weights_plan *p, enum weights_mode mode, struct err *e);
 void weights_layout_free(struct weights_layout **l);
 uint64_t weights_layout_bytes(const struct weights_layout *l);

@@ -32,7 +32,7 @@ enum layer_has {
     X(DIM_MLP, c->intermediate_size) \
     X(DIM_HEAD, c->head_dim) \
     X(DIM_CONTEXT, (uint64_t)c->n_heads * c->head_dim) \
-    X(DIM_Q, (uint64_t)c->n_heads * c->head_dim * (config_has(c, FAMILY_GATE) ? 2 : 1)) \
+    X(DIM_Q, (uint64_t)c->n_heads * c->head_dim * (model_config_has(c, FAMILY_GATE) ? 2 : 1)) \
     X(DIM_KV, (uint64_t)c->n_kv_heads * c->head_dim) \
     X(DIM_WIDTH, c->linear.conv_width) \
     X(DIM_VALUE, c->linear.value_dim) \
@@ -70,7 +70,7 @@ static const struct row head_row = {"lm_head.weight", 0, {DIM_VOCAB, DIM_HIDDEN}
 
 struct binder {
     struct weights_plan *plan;
-    const struct config *config;
+    const struct model_config *config;
     const struct safetensors *table;
     const char *prefix;
     bool *is_used; /* [table->n_tensors] */
@@ -139,17 +139,17 @@ static bool layer_has_tensor(const struct binder *b, uint32_t layer, const char 
 
 static uint32_t list_parts(const struct binder *b, uint32_t layer)
 {
-    const struct config *c = b->config;
+    const struct model_config *c = b->config;
     uint32_t has = 0;
 
     if (c->layers[layer].kind == LAYER_ATTENTION)
-        has |= HAS_ATTENTION | (config_has(c, FAMILY_QKV_BIAS) ? HAS_BIAS : 0) |
-               (config_has(c, FAMILY_QK_NORM) ? HAS_QK_NORM : 0);
+        has |= HAS_ATTENTION | (model_config_has(c, FAMILY_QKV_BIAS) ? HAS_BIAS : 0) |
+               (model_config_has(c, FAMILY_QK_NORM) ? HAS_QK_NORM : 0);
     else
-        has |= HAS_LINEAR | (config_has(c, FAMILY_FUSED) ? HAS_FUSED : HAS_SPLIT);
+        has |= HAS_LINEAR | (model_config_has(c, FAMILY_FUSED) ? HAS_FUSED : HAS_SPLIT);
     if (!c->layers[layer].is_moe)
         return has | HAS_MLP;
-    if (config_has(c, FAMILY_SHARED))
+    if (model_config_has(c, FAMILY_SHARED))
         has |= HAS_SHARED;
     if (layer_has_tensor(b, layer, layer_rows[WEIGHT_EXPERTS_GATE_UP].name) ||
         layer_has_tensor(b, layer, layer_rows[WEIGHT_EXPERTS_DOWN].name))
@@ -205,7 +205,7 @@ static int bind_layer(struct binder *b, uint32_t layer, struct err *e)
 /* --- the whole --- */
 
 /* The text model's tensors, alone or beside a vision tower. */
-static const char *find_prefix(const struct config *c, const struct safetensors *s)
+static const char *find_prefix(const struct model_config *c, const struct safetensors *s)
 {
     if (safetensors_find(s, "model.language_model.embed_tokens.weight") != NULL)
         return "model.language_model.";
@@ -235,7 +235,7 @@ static bool starts_with(const char *name, const char *start)
     return strncmp(name, start, strlen(start)) == 0;
 }
 
-static enum aside_kind classify(const struct config *c, const char *name)
+static enum aside_kind classify(const struct model_config *c, const char *name)
 {
     static const char rotary[] = ".rotary_emb.inv_freq";
     size_t len = strlen(name), n = sizeof rotary - 1;
@@ -264,7 +264,7 @@ static void count_aside(struct binder *b)
     }
 }
 
-int weights_plan_make(struct weights_plan *p, const struct config *c, const struct safetensors *s,
+int weights_plan_make(struct weights_plan *p, const struct model_config *c, const struct safetensors *s,
                       struct err *e)
 {
     *p = (struct weights_plan){.n_layers = c->n_layers};

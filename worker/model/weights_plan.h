@@ -97,7 +97,7 @@ struct weights_plan {
 };
 
 /* Tensors of s, which must live as long as the plan. On failure nothing is left to free. */
-int weights_plan_make(struct weights_plan *p, const struct config *c, const struct safetensors *s,
+int weights_plan_make(struct weights_plan *p, const struct model_config *c, const struct safetensors *s,
                       struct err *e);
 void weights_plan_free(struct weights_plan *p);
 
