@@ -1,9 +1,13 @@
-/* cortex-worker: one model on one device, in a process that may die at any moment. */
+/* cortex-worker: one model on one device, in a process that may die at any moment; or a question
+ * that needs a model's files and no node. */
 #include "base/clock.h"
 #include "base/log.h"
 #include "worker/engine/llm.h"
 #include "worker/loop.h"
 #include "worker/sim/sim.h"
+#include "worker/tokenize_command.h"
+
+#include <string.h>
 
 static struct worker worker;
 static struct sim sim;
@@ -48,6 +52,8 @@ int main(int argc, char **argv)
     struct err e = {0};
     int code;
 
+    if (argc > 1 && strcmp(argv[1], "--tokenize") == 0)
+        return tokenize_command(argc - 2, argv + 2);
     log_init("worker", "auto", "info");
     if (worker_args_parse(&args, argc, argv, &e) != 0) {
         log_error(LOG_SYSTEM, "%s", e.text);
