@@ -104,7 +104,11 @@ enum shm_field_type {
     X(U32, paused, 1, "", "of these, waiting for credit")                                          \
     X(U64, load_bytes, 1, "", "bytes loaded so far")                                               \
     X(U64, load_bytes_total, 1, "", "bytes to load")                                               \
-    X(U64, load_ns, 1, "", "time loading took so far")
+    X(U64, load_ns, 1, "", "time loading took so far")                                             \
+    X(U64, weights_bytes, 1, "", "memory of the weights, shared by all workers that have them")    \
+    X(U64, kv_bytes, 1, "", "memory planned for keys and values")                                  \
+    X(U64, state_bytes, 1, "", "memory planned for recurrent states")                              \
+    X(U64, work_bytes, 1, "", "memory planned for activations and sampling")
 
 /* One request in flight. Writer: the router. A slot with id 0 is free. */
 #define REQUEST_RECORD(X)                                                                          \

@@ -21,8 +21,14 @@ struct engine_load {
     bool is_waiting; /* for another process, whose progress is watched by itself */
 };
 
+/* What its memory plan says; all 0 for an engine that has none. */
+struct engine_memory {
+    uint64_t weights_bytes, kv_bytes, state_bytes, work_bytes;
+};
+
 /* Known when loading is over. */
 struct engine_facts {
+    struct engine_memory memory;
     uint32_t seats;   /* requests at once */
     uint32_t vocab;   /* token ids are below */
     uint32_t context; /* tokens of prompt and answer together */

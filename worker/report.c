@@ -43,6 +43,10 @@ void report_phase(struct report *p, enum worker_phase phase, uint64_t now_ns)
 void report_facts(struct report *p, const struct engine_facts *facts, const char *device)
 {
     p->record.seats = facts->seats;
+    p->record.weights_bytes = facts->memory.weights_bytes;
+    p->record.kv_bytes = facts->memory.kv_bytes;
+    p->record.state_bytes = facts->memory.state_bytes;
+    p->record.work_bytes = facts->memory.work_bytes;
     snprintf(p->record.device, sizeof p->record.device, "%s", device);
     p->is_changed = true;
 }

@@ -121,6 +121,31 @@ static void fill_load_time(void *row, struct cell *out)
         cell_span(out, 1, ns + 1);
 }
 
+static uint64_t sum_memory(const struct view *v)
+{
+    return view_u64(v, "weights_bytes") + view_u64(v, "kv_bytes") + view_u64(v, "state_bytes") +
+           view_u64(v, "work_bytes");
+}
+
+/* As planned: pages are taken when they are first written. */
+static void fill_memory(void *row, struct cell *out)
+{
+    uint64_t bytes = sum_memory(&((struct worker_row *)row)->c->worker);
+
+    if (bytes > 0)
+        cell_bytes(out, bytes);
+}
+
+#define FILL_MEMORY(function, field) \
+    static void function(void *row, struct cell *out) \
+    { \
+        cell_bytes(out, view_u64(&((struct worker_row *)row)->c->worker, field)); \
+    }
+FILL_MEMORY(fill_weights, "weights_bytes")
+FILL_MEMORY(fill_kv, "kv_bytes")
+FILL_MEMORY(fill_states, "state_bytes")
+FILL_MEMORY(fill_work, "work_bytes")
+
 #define FILL_COUNTER(function, counter) \
     static void function(void *row, struct cell *out) \
     { \
@@ -174,6 +199,11 @@ static const struct column columns[] = {
     {"LOADED%", "loaded_percent", fill_percent},
     {"GB/S", "load_gb_s", fill_rate},
     {"LOADING", "load_s", fill_load_time},
+    {"MEMORY", "memory_bytes", fill_memory},
+    {NULL, "weights_bytes", fill_weights},
+    {NULL, "kv_bytes", fill_kv},
+    {NULL, "state_bytes", fill_states},
+    {NULL, "work_bytes", fill_work},
     {"REQUESTS", "requests", fill_requests},
     {"TOKENS", "tokens", fill_tokens},
     {"STEPS", "steps", fill_steps},

@@ -81,7 +81,12 @@ static int become_loaded(struct llm *m, struct engine_facts *facts, struct err *
     speaker_init(&m->speaker, &l->checkpoint.language);
     m->seat = calloc(l->memory.seats, sizeof *m->seat);
     CHECK(m->seat != NULL);
-    *facts = (struct engine_facts){.seats = l->memory.seats,
+    *facts = (struct engine_facts){.memory = {.weights_bytes = l->memory.weights,
+                                              .kv_bytes = l->memory.kv,
+                                              .state_bytes = l->memory.states,
+                                              .work_bytes =
+                                                  l->memory.activations + l->memory.sampling},
+                                   .seats = l->memory.seats,
                                    .vocab = l->checkpoint.config.vocab_size,
                                    .context = l->memory.context};
     m->is_loaded = true;
