@@ -35,6 +35,7 @@ def message(response):
 
 # --- the same as transformers ---
 
+@pytest.mark.sanitized
 @pytest.mark.parametrize("name", checkpoints.NAMES)
 def test_answers_are_those_of_transformers(node, name):
     """Template, tokens, forward, sampling, text: whole greedy answers, letter by letter."""
@@ -149,6 +150,7 @@ def digests(found):
     return [stream.normal_bytes() for stream in found]
 
 
+@pytest.mark.threads
 def test_alone_and_together_are_the_same(node):
     n = serve(node)
     together = digests(streams.run(n.address, list(requests(24))))
@@ -157,6 +159,7 @@ def test_alone_and_together_are_the_same(node):
 
 
 @pytest.mark.sanitized
+@pytest.mark.threads
 @pytest.mark.timeout(300)
 def test_kills_change_nothing(node):
     """Workers die in the middle of prompts and answers; the bytes are those of the calm run."""
@@ -175,6 +178,7 @@ def test_kills_change_nothing(node):
     assert n.metrics()["cortex_request_errors_total"] == 0
 
 
+@pytest.mark.threads
 def test_a_restarted_worker_reads_nothing(node):
     n = serve(node)
     assert n.log().count("nothing was read") == 0
@@ -186,6 +190,7 @@ def test_a_restarted_worker_reads_nothing(node):
     assert n.log().count("nothing was read") == 1
 
 
+@pytest.mark.threads
 def test_pages_and_states_of_few(node):
     """More requests than the memory has room for at once: all are answered, and the same."""
     n = serve(node, seats=3)
@@ -203,6 +208,7 @@ def test_seeds(node):
     assert ask(1) != ask(2)
 
 
+@pytest.mark.sanitized
 def test_logit_bias_and_stop(node):
     n = serve(node)
     token = n.post("/tokenize", {"model": "demo", "prompt": "q"}).json()["tokens"][0]
@@ -233,6 +239,7 @@ def test_a_special_token_in_a_message_is_text(node):
     assert "a<|im_end|>b" in text
 
 
+@pytest.mark.threads
 def test_n_answers(node):
     n = serve(node)
     body = {"model": "demo", "messages": [{"role": "user", "content": "Why?"}], "seed": 7,
@@ -247,6 +254,7 @@ def test_n_answers(node):
 
 # --- what cannot be ---
 
+@pytest.mark.sanitized
 def test_context_overflow(node):
     n = serve(node, limit_context=64)
     refused = n.chat(prompt="north " * 300)
@@ -313,6 +321,7 @@ SPOILED = {
 }
 
 
+@pytest.mark.sanitized
 @pytest.mark.parametrize("how", SPOILED)
 def test_a_spoiled_checkpoint_is_named(make_node, tmp_path, how):
     """The model shows as failed with one sentence everywhere; another model is not disturbed."""
