@@ -183,6 +183,11 @@ static void let_fill(struct tree *t, struct keeper_piece *p, struct child *c)
 
 static void drop_unneeded(struct tree *t, struct keeper_piece *p)
 {
+    if (p->state == KEPT_FILLING && tree_worker(t, p->maker)->is_quarantined) {
+        /* It will not end, and may write for ever: what it has is its own from now on. */
+        t->keeper.client[p->maker].use = USE_NONE;
+        give_back(t, p, KEPT_WANTED);
+    }
     if (p->state == KEPT_WANTED && !has_clients(t, p))
         p->state = KEPT_NONE; /* there is nothing to keep */
     if (p->state != KEPT_FILLED || find_model(t, p) >= 0)

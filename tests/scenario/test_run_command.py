@@ -14,6 +14,8 @@ import words
 from node import BIN_DIR, SLOWNESS, processes, wait_for
 from terminal import Terminal
 
+pytestmark = pytest.mark.sanitized
+
 ANSWER = [{"pieces": [{"text": "Let me think.", "channel": "reasoning"}, "Hel", "lo\x1b[2J"]}]
 
 

@@ -6,6 +6,8 @@ import pytest
 
 from node import BIN_DIR, SLOWNESS
 
+pytestmark = pytest.mark.sanitized
+
 
 def byte_symbols():
     """GPT-2's letter for each byte."""

@@ -10,6 +10,8 @@ from node import SLOWNESS, wait_for
 from supervisor_util import fake, kill, make_fake, now  # noqa: F401
 from test_supervisor_life import reload
 
+pytestmark = pytest.mark.sanitized
+
 KEY, BYTES = 0xC0FFEE, 8 << 20
 
 

@@ -338,8 +338,7 @@ static void on_message(const struct control_msg *m, int fds[CONTROL_FDS])
     else if (m->type == CONTROL_WEIGHTS_GRANT) {
         if (fake_weights_take(&weights, m, fds))
             say_ready();
-    }
-    else if (m->type == CONTROL_STOP) {
+    } else if (m->type == CONTROL_STOP) {
         note("stop");
         if (!is(orders.ignore_stop, "1"))
             _exit(EXIT_OK);

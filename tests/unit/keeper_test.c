@@ -1,5 +1,5 @@
-/* The memory of the weights: who fills it, who gets it, how long it is kept. The workers are ends of
- * sockets. */
+/* The memory of the weights: who fills it, who gets it, how long it is kept. The workers are ends
+ * of sockets. */
 #include "supervisor/tree.h"
 
 #include "base/clock.h"
@@ -164,10 +164,8 @@ static void settle(void)
 static void say(uint32_t slot, enum control_type type, uint64_t key, uint64_t bytes)
 {
     struct child *c = tree_worker(tree, slot);
-    struct control_msg msg = {.type = (uint16_t)type,
-                              .epoch = c->epoch,
-                              .weights_key = key,
-                              .weights_bytes = bytes};
+    struct control_msg msg = {
+        .type = (uint16_t)type, .epoch = c->epoch, .weights_key = key, .weights_bytes = bytes};
 
     (type == CONTROL_WEIGHTS_WANT ? keeper_want : keeper_filled)(tree, c, &msg);
     settle();
@@ -582,6 +580,29 @@ static void words_of_one_told_to_stop(void **state)
     assert_int_equal(record(0).state, KEPT_NONE);
 }
 
+/* SIGKILL does not end it: the others do not wait for that. */
+static void a_filler_that_cannot_be_ended(void **state)
+{
+    (void)state;
+    spawn(0, 0);
+    spawn(1, 0);
+    want(0);
+    want(1);
+    close(hear(0, KEY, false));
+    child_accuse(tree_worker(tree, 0), EV_HANG, tree->now_ns, "no progress");
+    settle();
+    assert_silent(1);
+    child_event(tree_worker(tree, 0), EV_TIMEOUT, tree->now_ns);
+    assert_true(tree_worker(tree, 0)->is_quarantined);
+    settle();
+    await_freed();
+    settle();
+    fill(1, 9);
+    dies(0);
+    assert_int_equal(record(0).state, KEPT_FILLED);
+    assert_int_equal(record(0).users, 1);
+}
+
 static void the_node_stops(void **state)
 {
     (void)state;
@@ -620,6 +641,7 @@ int main(void)
         TEST(filled_and_not_sealed),
         TEST(filled_by_another_name),
         TEST(words_of_one_told_to_stop),
+        TEST(a_filler_that_cannot_be_ended),
         TEST(the_node_stops),
     };
     log_init("test", "text", "error");
