@@ -33,8 +33,8 @@ void forward_norm(struct forward_step *s, const float *w, uint32_t types, const 
         void *to = type == KERN_F32 ? (void *)s->h.f32 : (void *)s->h.bf16;
         if ((types & 1u << type) == 0)
             continue;
-        FORWARD_OP_ON(s, th, rms_norm, kern_rms_norm, .x = f->x, .w = w, .pick = pick,
-                      .ld = f->ld.hidden, .y = make_out(type, to, f->ld.hidden), .rows = rows,
+        FORWARD_OP_ON(s, th, rms_norm, .x = f->x, .w = w, .pick = pick, .ld = f->ld.hidden,
+                      .y = make_out(type, to, f->ld.hidden), .rows = rows,
                       .n = (int32_t)f->config->hidden_size, .eps = (float)f->config->rms_norm_eps,
                       .is_plus_one = model_config_has(f->config, FAMILY_NORM_PLUS_1));
     }
@@ -240,15 +240,15 @@ static const struct forward_routing *route(struct forward_step *s, const struct 
     const struct forward_routing *r = is_solo ? &f->own[s->th->rank].routing : &f->routing;
     struct kern_in x = forward_input(s, &moe->gate[0]);
 
-    FORWARD_OP_ON(s, th, moe_route, kern_moe_route, .logits = f->router, .ld = f->ld.experts,
-                  .rows = rows, .experts = (int32_t)f->config->moe.n_experts, .top = top,
+    FORWARD_OP_ON(s, th, moe_route, .logits = f->router, .ld = f->ld.experts, .rows = rows,
+                  .experts = (int32_t)f->config->moe.n_experts, .top = top,
                   .is_renormalised = f->config->moe.norm_topk_prob, .ids = r->ids,
                   .weights = r->weights, .start = r->start, .place = r->place);
     if (!is_solo)
         kern_barrier(s->th);
-    FORWARD_OP_ON(s, th, moe_gather, kern_moe_gather, .x = x,
-                  .y = make_out(x.type, r->sorted, f->ld.hidden), .place = r->place, .rows = rows,
-                  .top = top, .n = (int32_t)f->config->hidden_size);
+    FORWARD_OP_ON(s, th, moe_gather, .x = x, .y = make_out(x.type, r->sorted, f->ld.hidden),
+                  .place = r->place, .rows = rows, .top = top,
+                  .n = (int32_t)f->config->hidden_size);
     if (!is_solo)
         kern_barrier(s->th);
     return r;
