@@ -114,10 +114,11 @@ static void mix_linear(struct forward_step *s, const struct forward_layer *l)
     const struct forward *f = s->f;
     const struct weights_layer_bound *w = l->w;
 
-    project(s, &w->in_qkv, NULL, f->qkv, f->ld.channels);
-    project(s, &w->in_z, NULL, f->z, f->ld.values);
+    /* The narrow ones first: one thread has them, and the others then take more of the wide. */
     project(s, &w->in_b, NULL, f->b, f->ld.heads);
     project(s, &w->in_a, NULL, f->a, f->ld.heads);
+    project(s, &w->in_qkv, NULL, f->qkv, f->ld.channels);
+    project(s, &w->in_z, NULL, f->z, f->ld.values);
     kern_barrier(s->th);
     recur(s, l, f->spans, f->n_single, true);
     recur(s, l, f->spans + f->n_single, f->batch.span_count - f->n_single, false);
