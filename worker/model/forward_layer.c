@@ -255,42 +255,62 @@ static const struct forward_routing *route(struct forward_step *s, const struct 
     return r;
 }
 
+/* The shared expert beside the others, in three steps with a barrier between them. */
+static void begin_shared(struct forward_step *s, const struct weights_moe *moe)
+{
+    if (moe->shared_gate.data == NULL)
+        return;
+    project(s, &moe->shared_router, NULL, s->f->shared_gate, 1);
+    gate_and_up(s, &moe->shared_gate, &moe->shared_up, &moe->shared_down, s->f->ld.shared);
+}
+
+static void multiply_shared(struct forward_step *s, const struct weights_moe *moe)
+{
+    const struct forward *f = s->f;
+    struct kern_out inner = out_for(&moe->shared_down, f->inner, f->ld.shared);
+
+    if (moe->shared_gate.data == NULL)
+        return;
+    FORWARD_OP(s, linear, .w = moe->shared_down, .x = as_in(inner), .y = f->shared,
+               .ld = f->ld.hidden, .rows = f->batch.rows);
+}
+
+static void add_shared(struct forward_step *s, const struct weights_moe *moe)
+{
+    const struct forward *f = s->f;
+
+    if (moe->shared_gate.data == NULL)
+        return;
+    FORWARD_OP(s, gate_mul, .x = f->shared, .gate = f->shared_gate, .ld_x = f->ld.hidden,
+               .ld_gate = 1, .y = make_out(KERN_F32, f->x, f->ld.hidden), .rows = f->batch.rows,
+               .n = (int32_t)f->config->hidden_size, .is_scalar = true, .is_added = true);
+}
+
 static void feed_experts(struct forward_step *s, const struct forward_layer *l)
 {
     const struct forward *f = s->f;
     const struct weights_moe *moe = &l->w->moe;
     int32_t rows = f->batch.rows, top = (int32_t)f->config->moe.top_k;
-    int32_t experts = (int32_t)f->config->moe.n_experts, n = (int32_t)f->config->hidden_size;
-    bool has_shared = moe->shared_gate.data != NULL;
+    int32_t experts = (int32_t)f->config->moe.n_experts;
     struct kern_out inner = out_for(&moe->down[0], f->expert_inner, f->ld.expert);
-    struct kern_in shared = {0};
 
     project(s, &moe->router, NULL, f->router, f->ld.experts);
-    if (has_shared) {
-        shared =
-            gate_and_up(s, &moe->shared_gate, &moe->shared_up, &moe->shared_down, f->ld.shared);
-        project(s, &moe->shared_router, NULL, f->shared_gate, 1);
-    }
+    begin_shared(s, moe);
     kern_barrier(s->th);
     const struct forward_routing *r = route(s, moe);
     FORWARD_OP(s, moe_linear, .w = moe->gate, .up = moe->up,
                .x = {kern_operand(moe->gate[0].layout), r->sorted, f->ld.hidden}, .y = inner,
                .start = r->start, .experts = experts, .sorted_rows = rows * top);
-    if (has_shared)
-        FORWARD_OP(s, linear, .w = moe->shared_down, .x = shared, .y = f->shared,
-                   .ld = f->ld.hidden, .rows = rows);
+    multiply_shared(s, moe);
     kern_barrier(s->th);
     FORWARD_OP(s, moe_linear, .w = moe->down, .x = as_in(inner),
                .y = make_out(KERN_F32, f->expert_out, f->ld.hidden), .start = r->start,
                .experts = experts, .sorted_rows = rows * top);
-    if (has_shared)
-        FORWARD_OP(s, gate_mul, .x = f->shared, .gate = f->shared_gate, .ld_x = f->ld.hidden,
-                   .ld_gate = 1, .y = make_out(KERN_F32, f->x, f->ld.hidden), .rows = rows, .n = n,
-                   .is_scalar = true, .is_added = true);
+    add_shared(s, moe);
     kern_barrier(s->th);
     FORWARD_OP(s, moe_combine, .x = f->expert_out, .ld_x = f->ld.hidden, .place = r->place,
                .weights = r->weights, .y = f->x, .ld_y = f->ld.hidden, .rows = rows, .top = top,
-               .n = n);
+               .n = (int32_t)f->config->hidden_size);
     kern_barrier(s->th);
 }
 
