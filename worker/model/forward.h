@@ -24,20 +24,23 @@ struct forward_shape {
     enum kern_type kv_type;
 };
 
-/* Bytes, before anything is taken. */
+/* Bytes, before anything is taken: forward_new maps exactly these. Memory is touched as it is used.
+ */
 struct forward_bytes {
-    uint64_t page; /* of one page number, all attention layers together */
-    uint64_t slot; /* of one slot number, all DeltaNet layers together */
+    uint64_t page; /* of one page number, all attention layers together; 0: there are none */
+    uint64_t slot; /* of one slot number, all DeltaNet layers together; 0: there are none */
     uint64_t activations;
 };
-/* 0; -ENOTSUP with the sentence for a shape the kernels have no code for. Only rows, spans, picks,
- * page_tokens, context, threads and kv_type of the shape are looked at. */
+/* 0; -ENOTSUP with the sentence for a shape the kernels have no code for, and for a context of more
+ * positions than the model has. Only rows, spans, picks, page_tokens, context, threads and kv_type
+ * of the shape are looked at. */
 int forward_measure(const struct model_config *c, const struct forward_shape *shape,
                     struct forward_bytes *out, struct err *e);
 
 struct forward;
 
-/* config and weights are borrowed; ops: kern_cpu_best() or the reference. 0; -ENOMEM, -ENOTSUP. */
+/* config, weights and pool, of shape.threads, are borrowed; ops: kern_cpu_best() or the reference.
+ * 0; -ENOMEM, -ENOTSUP. */
 int forward_new(struct forward **out, const struct model_config *c, const struct weights *w,
                 const struct forward_shape *shape, const struct kern_ops *ops,
                 struct kern_pool *pool, struct err *e);
@@ -57,8 +60,8 @@ struct forward_batch {
 
 /* Valid until the next run. logits may be changed by the caller: it is its own memory. */
 struct forward_logits {
-    float *logits; /* [pick_count, ld] */
-    int64_t ld;    /* at least the vocabulary */
+    float *logits;       /* [pick_count, ld] */
+    int64_t ld;          /* at least the vocabulary */
     const int32_t *best; /* [pick_count] first largest */
     const float *lse;    /* [pick_count] log(sum(exp)) */
 };

@@ -33,8 +33,8 @@ void forward_norm(struct forward_step *s, const float *w, uint32_t types, const 
         void *to = type == KERN_F32 ? (void *)s->h.f32 : (void *)s->h.bf16;
         if ((types & 1u << type) == 0)
             continue;
-        FORWARD_OP_ON(s, th, rms_norm, kern_rms_norm, .x = f->x, .w = w, .pick = pick,
-                      .ld = f->ld.hidden, .y = make_out(type, to, f->ld.hidden), .rows = rows,
+        FORWARD_OP_ON(s, th, rms_norm, .x = f->x, .w = w, .pick = pick, .ld = f->ld.hidden,
+                      .y = make_out(type, to, f->ld.hidden), .rows = rows,
                       .n = (int32_t)f->config->hidden_size, .eps = (float)f->config->rms_norm_eps,
                       .is_plus_one = model_config_has(f->config, FAMILY_NORM_PLUS_1));
     }
@@ -114,10 +114,11 @@ static void mix_linear(struct forward_step *s, const struct forward_layer *l)
     const struct forward *f = s->f;
     const struct weights_layer_bound *w = l->w;
 
-    project(s, &w->in_qkv, NULL, f->qkv, f->ld.channels);
-    project(s, &w->in_z, NULL, f->z, f->ld.values);
+    /* The narrow ones first: one thread has them, and the others then take more of the wide. */
     project(s, &w->in_b, NULL, f->b, f->ld.heads);
     project(s, &w->in_a, NULL, f->a, f->ld.heads);
+    project(s, &w->in_qkv, NULL, f->qkv, f->ld.channels);
+    project(s, &w->in_z, NULL, f->z, f->ld.values);
     kern_barrier(s->th);
     recur(s, l, f->spans, f->n_single, true);
     recur(s, l, f->spans + f->n_single, f->batch.span_count - f->n_single, false);
@@ -240,18 +241,49 @@ static const struct forward_routing *route(struct forward_step *s, const struct 
     const struct forward_routing *r = is_solo ? &f->own[s->th->rank].routing : &f->routing;
     struct kern_in x = forward_input(s, &moe->gate[0]);
 
-    FORWARD_OP_ON(s, th, moe_route, kern_moe_route, .logits = f->router, .ld = f->ld.experts,
-                  .rows = rows, .experts = (int32_t)f->config->moe.n_experts, .top = top,
+    FORWARD_OP_ON(s, th, moe_route, .logits = f->router, .ld = f->ld.experts, .rows = rows,
+                  .experts = (int32_t)f->config->moe.n_experts, .top = top,
                   .is_renormalised = f->config->moe.norm_topk_prob, .ids = r->ids,
                   .weights = r->weights, .start = r->start, .place = r->place);
     if (!is_solo)
         kern_barrier(s->th);
-    FORWARD_OP_ON(s, th, moe_gather, kern_moe_gather, .x = x,
-                  .y = make_out(x.type, r->sorted, f->ld.hidden), .place = r->place, .rows = rows,
-                  .top = top, .n = (int32_t)f->config->hidden_size);
+    FORWARD_OP_ON(s, th, moe_gather, .x = x, .y = make_out(x.type, r->sorted, f->ld.hidden),
+                  .place = r->place, .rows = rows, .top = top,
+                  .n = (int32_t)f->config->hidden_size);
     if (!is_solo)
         kern_barrier(s->th);
     return r;
+}
+
+/* The shared expert beside the others, in three steps with a barrier between them. */
+static void begin_shared(struct forward_step *s, const struct weights_moe *moe)
+{
+    if (moe->shared_gate.data == NULL)
+        return;
+    project(s, &moe->shared_router, NULL, s->f->shared_gate, 1);
+    gate_and_up(s, &moe->shared_gate, &moe->shared_up, &moe->shared_down, s->f->ld.shared);
+}
+
+static void multiply_shared(struct forward_step *s, const struct weights_moe *moe)
+{
+    const struct forward *f = s->f;
+    struct kern_out inner = out_for(&moe->shared_down, f->inner, f->ld.shared);
+
+    if (moe->shared_gate.data == NULL)
+        return;
+    FORWARD_OP(s, linear, .w = moe->shared_down, .x = as_in(inner), .y = f->shared,
+               .ld = f->ld.hidden, .rows = f->batch.rows);
+}
+
+static void add_shared(struct forward_step *s, const struct weights_moe *moe)
+{
+    const struct forward *f = s->f;
+
+    if (moe->shared_gate.data == NULL)
+        return;
+    FORWARD_OP(s, gate_mul, .x = f->shared, .gate = f->shared_gate, .ld_x = f->ld.hidden,
+               .ld_gate = 1, .y = make_out(KERN_F32, f->x, f->ld.hidden), .rows = f->batch.rows,
+               .n = (int32_t)f->config->hidden_size, .is_scalar = true, .is_added = true);
 }
 
 static void feed_experts(struct forward_step *s, const struct forward_layer *l)
@@ -259,37 +291,26 @@ static void feed_experts(struct forward_step *s, const struct forward_layer *l)
     const struct forward *f = s->f;
     const struct weights_moe *moe = &l->w->moe;
     int32_t rows = f->batch.rows, top = (int32_t)f->config->moe.top_k;
-    int32_t experts = (int32_t)f->config->moe.n_experts, n = (int32_t)f->config->hidden_size;
-    bool has_shared = moe->shared_gate.data != NULL;
+    int32_t experts = (int32_t)f->config->moe.n_experts;
     struct kern_out inner = out_for(&moe->down[0], f->expert_inner, f->ld.expert);
-    struct kern_in shared = {0};
 
     project(s, &moe->router, NULL, f->router, f->ld.experts);
-    if (has_shared) {
-        shared =
-            gate_and_up(s, &moe->shared_gate, &moe->shared_up, &moe->shared_down, f->ld.shared);
-        project(s, &moe->shared_router, NULL, f->shared_gate, 1);
-    }
+    begin_shared(s, moe);
     kern_barrier(s->th);
     const struct forward_routing *r = route(s, moe);
     FORWARD_OP(s, moe_linear, .w = moe->gate, .up = moe->up,
                .x = {kern_operand(moe->gate[0].layout), r->sorted, f->ld.hidden}, .y = inner,
                .start = r->start, .experts = experts, .sorted_rows = rows * top);
-    if (has_shared)
-        FORWARD_OP(s, linear, .w = moe->shared_down, .x = shared, .y = f->shared,
-                   .ld = f->ld.hidden, .rows = rows);
+    multiply_shared(s, moe);
     kern_barrier(s->th);
     FORWARD_OP(s, moe_linear, .w = moe->down, .x = as_in(inner),
                .y = make_out(KERN_F32, f->expert_out, f->ld.hidden), .start = r->start,
                .experts = experts, .sorted_rows = rows * top);
-    if (has_shared)
-        FORWARD_OP(s, gate_mul, .x = f->shared, .gate = f->shared_gate, .ld_x = f->ld.hidden,
-                   .ld_gate = 1, .y = make_out(KERN_F32, f->x, f->ld.hidden), .rows = rows, .n = n,
-                   .is_scalar = true, .is_added = true);
+    add_shared(s, moe);
     kern_barrier(s->th);
     FORWARD_OP(s, moe_combine, .x = f->expert_out, .ld_x = f->ld.hidden, .place = r->place,
                .weights = r->weights, .y = f->x, .ld_y = f->ld.hidden, .rows = rows, .top = top,
-               .n = n);
+               .n = (int32_t)f->config->hidden_size);
     kern_barrier(s->th);
 }
 

@@ -14,8 +14,9 @@
 
 #include "worker/model/forward.h"
 
-#define FORWARD_SOLO_ROWS 8 /* each thread norms and routes so many itself: cheaper than to wait \
-                             */
+#define FORWARD_SOLO_ROWS \
+    8 /* each thread norms and routes so many itself: cheaper than to wait \
+       */
 
 /* What attention keeps of long sequences that decode: at most so many bytes, or what one sequence
  * of the whole context needs; more of them are done one group after the other. */
@@ -112,12 +113,12 @@ struct forward_step {
     int rc;
 };
 
-#define FORWARD_OP_ON(s, thread, op, params, ...) \
+#define FORWARD_OP_ON(s, thread, op, ...) \
     do { \
         if ((s)->rc == 0) \
-            (s)->rc = (s)->f->ops->op(thread, &(struct params){__VA_ARGS__}); \
+            (s)->rc = (s)->f->ops->op(thread, &(struct kern_##op){__VA_ARGS__}); \
     } while (0)
-#define FORWARD_OP(s, op, ...) FORWARD_OP_ON(s, (s)->th, op, kern_##op, __VA_ARGS__)
+#define FORWARD_OP(s, op, ...) FORWARD_OP_ON(s, (s)->th, op, __VA_ARGS__)
 
 static inline bool forward_is_solo(int32_t rows)
 {
