@@ -15,15 +15,18 @@ static struct json_object *find_value(const struct json_object *body, uint32_t p
 
 static void end_event(struct choice *c, struct buf *out, const char *reason)
 {
-    buf_add_str(out, ",\"logprobs\":");
-    logprobs_take_chat(c->logprobs, out);
-    buf_add_str(out, ",\"finish_reason\":");
-    if (reason != NULL)
-        buf_printf(out, "\"%s\"", reason);
-    else
-        buf_add_str(out, "null");
-    buf_add_str(out, "}]}");
-    generation_event_end(c, out);
+    if (reason == NULL && !logprobs_is_pending(c->logprobs)) { /* nearly all of them */
+        buf_add_str(out, ",\"logprobs\":null,\"finish_reason\":null}]}\n\n");
+    } else {
+        buf_add_str(out, ",\"logprobs\":");
+        logprobs_take_chat(c->logprobs, out);
+        buf_add_str(out, ",\"finish_reason\":");
+        if (reason != NULL)
+            buf_printf(out, "\"%s\"}]}\n\n", reason);
+        else
+            buf_add_str(out, "null}]}\n\n");
+    }
+    generation_event_end(c);
 }
 
 static void start_stream(struct choice *c)

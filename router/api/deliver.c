@@ -52,9 +52,8 @@ struct buf *generation_event(struct choice *c)
     return out;
 }
 
-void generation_event_end(struct choice *c, struct buf *out)
+void generation_event_end(struct choice *c)
 {
-    buf_add_str(out, "\n\n");
     exchange_piece_end(c->generation->x);
 }
 
@@ -153,9 +152,13 @@ static void write_whole(struct generation *g, struct buf *body)
 {
     begin_object(g, g->form->object, body);
     for (uint32_t i = 0; i < g->n_choices; i++) {
-        buf_printf(body, "%s{\"index\":%u,", i > 0 ? "," : "", i);
+        buf_add_str(body, i > 0 ? ",{\"index\":" : "{\"index\":");
+        buf_add_u64(body, i);
+        buf_add_char(body, ',');
         g->form->choice(&g->choice[i], body);
-        buf_printf(body, ",\"finish_reason\":\"%s\"}", finish_reason_name(g->choice[i].reason));
+        buf_add_str(body, ",\"finish_reason\":\"");
+        buf_add_str(body, finish_reason_name(g->choice[i].reason));
+        buf_add_str(body, "\"}");
     }
     buf_add_str(body, "],");
     write_usage(&g->usage, body);

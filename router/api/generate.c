@@ -187,6 +187,14 @@ static struct generation *new_generation(struct exchange *x, const struct form *
 
 /* ---- the canonical requests ---- */
 
+static void begin_prompt(struct generation *g)
+{
+    g->canonical = canonical_new();
+    buf_add_str(&g->canonical->json, "{\"kind\":\"");
+    buf_add_str(&g->canonical->json, prompt_kind_name(g->form->kind));
+    buf_add_char(&g->canonical->json, '"');
+}
+
 /* What is written of the current prompt belongs to its choices from here on. */
 static int finish_prompt(struct generation *g, struct param_error *e)
 {
@@ -216,7 +224,9 @@ static bool begin_value(struct generation *g)
 
     if (value == NULL)
         return false;
-    buf_printf(&g->canonical->json, ",\"%s\":", name);
+    buf_add_str(&g->canonical->json, ",\"");
+    buf_add_str(&g->canonical->json, name);
+    buf_add_str(&g->canonical->json, "\":");
     g->writer = json_writer_new(value);
     return true;
 }
@@ -227,10 +237,8 @@ static int encode(struct generation *g, struct param_error *e)
     size_t written = 0;
 
     while (g->prompt < g->n_prompts && written < ENCODE_SLICE) {
-        if (g->canonical == NULL) {
-            g->canonical = canonical_new();
-            buf_printf(&g->canonical->json, "{\"kind\":\"%s\"", prompt_kind_name(g->form->kind));
-        }
+        if (g->canonical == NULL)
+            begin_prompt(g);
         if (g->writer != NULL) {
             struct buf *json = &g->canonical->json;
             size_t before = json->len;

@@ -94,9 +94,10 @@ enum handler_result generate(struct exchange *x, const struct form *form);
 /* hold_due expired. */
 void generation_hold_due(void *owner, uint64_t now_ns);
 
-/* One event of the stream: begins with c->head; append to the buffer; end closes it. */
+/* One event of the stream: begins with c->head; append the rest to the buffer, the empty line behind
+ * it included; end closes it. */
 struct buf *generation_event(struct choice *c);
-void generation_event_end(struct choice *c, struct buf *out);
+void generation_event_end(struct choice *c);
 
 /* --- between generate.c and deliver.c --- */
 extern const struct request_ops generation_request_ops; /* owner: the choice */
