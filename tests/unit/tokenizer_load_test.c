@@ -49,6 +49,9 @@ static void refusals_say_where(void **state)
         {"{\"x\":1}",
          "found the member \"x\", expected among: version truncation padding added_tokens "
          "normalizer pre_tokenizer post_processor decoder model"},
+        {"{\"\":1}",
+         "found the member \"\", expected among: version truncation padding added_tokens "
+         "normalizer pre_tokenizer post_processor decoder model"},
         {"{\"version\":\"2.0\"}", "version: found \"2.0\", expected 1.0"},
         {"{}", "model: found null, expected an object"},
         {"{\"model\":{\"type\":\"Unigram\"}}",

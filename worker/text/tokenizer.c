@@ -327,7 +327,9 @@ static struct text clean_input(struct work *w, const struct tokenizer_input *in)
     }
     text.cuts = w->cuts;
     if (!utf8_valid(text.p, text.len)) {
-        struct text_writer to = {.out = &w->clean, .from = &text, .cuts = w->cuts + in->n_cuts};
+        struct text_writer to = {.out = &w->clean, .from = &text};
+        if (in->n_cuts > 0)
+            to.cuts = w->cuts + in->n_cuts;
         buf_clear(&w->clean);
         text_write_clean(&to);
         text = text_finish(&to);

@@ -46,13 +46,14 @@ size_t text_first_of(size_t n_first, size_t begin, size_t end)
 struct text text_slice(const struct text *t, size_t begin, size_t end)
 {
     size_t first = find_behind(t, begin + t->cut_base), last = find_from(t, end + t->cut_base);
+    bool has_cuts = last > first;
 
     return (struct text){
         .p = t->p + begin,
         .len = end - begin,
         .n_first = text_first_of(t->n_first, begin, end),
-        .cuts = t->cuts + first,
-        .n_cuts = last > first ? last - first : 0,
+        .cuts = has_cuts ? t->cuts + first : NULL,
+        .n_cuts = has_cuts ? last - first : 0,
         .cut_base = t->cut_base + begin,
     };
 }
