@@ -106,11 +106,30 @@ def proxies():
     return sorted(rows)
 
 
+def lowers():
+    """U+0130 becomes two characters and is not in here."""
+    lower = normalizers.Lowercase()
+    found = []
+    for c in EVERY:
+        image = lower.normalize_str(chr(c))
+        if image == chr(c) or len(image) > 1:
+            assert len(image) == 1 or c == 0x130
+            continue
+        delta = ord(image) - c
+        if found and found[-1][3] == delta:
+            first, last, stride, _ = found[-1]
+            if c - last == stride or (first == last and c - last <= 2):
+                found[-1] = [first, c, c - last, delta]
+                continue
+        found.append([c, c, 1, delta])
+    return found
+
+
 def print_rows(head, rows):
     print(f"{head} = {{")
     line = "   "
     for row in rows:
-        cell = " {" + ", ".join(f"{x:#x}" for x in row) + "},"
+        cell = " {" + ", ".join(f"{x:#x}" if x > 2 else f"{x}" for x in row) + "},"
         if len(line) + len(cell) > 100:
             print(line)
             line = "   "
@@ -129,5 +148,6 @@ print("/* clang-format off */")
 print_table("range", "punctuation", ranges(punctuation()))
 print_table("range", "marks", ranges(marks()))
 print_table("form", "forms", forms())
+print_table("lower", "lowers", lowers())
 print_table("proxy", "proxies", proxies())
 print("/* clang-format on */")

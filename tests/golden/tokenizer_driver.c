@@ -1,27 +1,41 @@
 /* tokenizer_driver TOKENIZER_DIR: encodes and decodes for compare_tokenizer.py. Each request on
- * standard input is a length and that many bytes of text, each answer on standard output the number
- * of ids, the ids, and the text that they decode to with special tokens, behind its length. All
- * numbers are uint32_t of this machine. The answer to what cannot be encoded is UINT32_MAX. */
+ * standard input is a number of bytes and that many bytes of text, each answer on standard output
+ * the number of ids, the ids, and the text that they decode to with special tokens, behind its
+ * length. A request whose number has IS_IDS set brings ids instead of a text, and they come back.
+ * All numbers are uint32_t of this machine. The answer to what cannot be encoded is UINT32_MAX. */
 #include "base/check.h"
 #include "worker/text/tokenizer.h"
 
 #include <stdio.h>
-#include <stdlib.h>
+#include <string.h>
+
+#define IS_IDS 0x80000000u
 
 static void write_u32(uint32_t v)
 {
     CHECK(fwrite(&v, sizeof v, 1, stdout) == 1);
 }
 
-static void answer(const struct tokenizer *t, const char *text, size_t len)
+static int read_ids(const char *data, size_t len, struct token_ids *ids)
 {
-    struct tokenizer_input in = {.text = text, .len = len, .add_special = true};
+    for (size_t i = 0; i + sizeof *ids->id <= len; i += sizeof *ids->id) {
+        uint32_t id;
+        memcpy(&id, data + i, sizeof id);
+        token_ids_add(ids, id);
+    }
+    return 0;
+}
+
+static void answer(const struct tokenizer *t, const char *data, size_t len, bool is_ids)
+{
+    struct tokenizer_input in = {.text = data, .len = len, .add_special = true};
     struct token_ids ids = {0};
     struct buf out = {0};
     struct detokenizer d;
     struct err e = {0};
+    int rc = is_ids ? read_ids(data, len, &ids) : tokenizer_encode(t, &in, &ids, &e);
 
-    if (tokenizer_encode(t, &in, &ids, &e) != 0) {
+    if (rc != 0) {
         fprintf(stderr, "tokenizer_driver: %s\n", e.text);
         write_u32(UINT32_MAX);
         return;
@@ -54,9 +68,11 @@ int main(int argc, char **argv)
         return EXIT_PERMANENT;
     }
     while (fread(&len, sizeof len, 1, stdin) == 1) {
+        bool is_ids = (len & IS_IDS) != 0;
+        len &= ~IS_IDS;
         buf_clear(&text);
         CHECK(fread(buf_reserve(&text, len + 1), 1, len, stdin) == len);
-        answer(t, text.data, len);
+        answer(t, text.data, len, is_ids);
         fflush(stdout);
     }
     buf_free(&text);

@@ -18,6 +18,9 @@
 #define TOKEN(id, content, more) \
     "{\"id\":" #id ",\"content\":\"" content "\",\"single_word\":false,\"lstrip\":false," \
     "\"rstrip\":false,\"normalized\":false,\"special\":true" more "}"
+#define NORMALIZED(id, content) \
+    "{\"id\":" #id ",\"content\":\"" content "\",\"single_word\":false,\"lstrip\":false," \
+    "\"rstrip\":false,\"normalized\":true,\"special\":false}"
 #define NORMALIZER(json)    "{" MODEL ",\"normalizer\":" json "}"
 #define PRE_TOKENIZER(json) "{" MODEL ",\"pre_tokenizer\":" json "}"
 #define DECODER(json)       "{" MODEL ",\"decoder\":" json "}"
@@ -45,6 +48,9 @@ static void refusals_say_where(void **state)
         {"[]", "found array, expected an object"},
         {"{\"x\":1}",
          "found the member \"x\", expected among: version truncation padding added_tokens "
+         "normalizer pre_tokenizer post_processor decoder model"},
+        {"{\"\":1}",
+         "found the member \"\", expected among: version truncation padding added_tokens "
          "normalizer pre_tokenizer post_processor decoder model"},
         {"{\"version\":\"2.0\"}", "version: found \"2.0\", expected 1.0"},
         {"{}", "model: found null, expected an object"},
@@ -149,6 +155,11 @@ static void refusals_say_where(void **state)
         {ADDED(TOKEN(7, "<x>", ",\"x\":1")),
          "added_tokens: [0]: found the member \"x\", expected among: id content single_word lstrip "
          "rstrip normalized special"},
+        {"{\"normalizer\":{\"type\":\"Lowercase\"}," MODEL ",\"added_tokens\":[" NORMALIZED(7, "X") "," NORMALIZED(8, "x") "]}",
+         "added_tokens: found two tokens that are \"x\" after normalisation"},
+        {"{\"normalizer\":{\"type\":\"Strip\",\"strip_left\":true,\"strip_right\":true}," MODEL
+         ",\"added_tokens\":[" NORMALIZED(7, "  ") "]}",
+         "added_tokens: [0]: content: found nothing after normalisation"},
         {ADDED("{\"id\":7,\"content\":\"x\"}"),
          "added_tokens: [0]: single_word: found null, expected true or false"},
     };

@@ -15,7 +15,7 @@ static struct text sample(void)
 {
     return (struct text){.p = "0123456789",
                          .len = 10,
-                         .is_first = true,
+                         .n_first = 3,
                          .cuts = cuts,
                          .n_cuts = sizeof cuts / sizeof cuts[0]};
 }
@@ -37,7 +37,7 @@ static void cuts_are_found_in_any_slice(void **state)
     for (size_t a = 0; a <= 10; a++)
         for (size_t b = a; b <= 10; b++) {
             struct text s = text_slice(&t, a, b);
-            assert_int_equal(s.is_first, a == 0);
+            assert_int_equal(s.n_first, a < 3 ? (b < 3 ? b : 3) - a : 0);
             assert_int_equal(s.len, b - a);
             assert_ptr_equal(s.p, t.p + a);
             for (size_t i = a; i <= b; i++)
@@ -48,7 +48,7 @@ static void cuts_are_found_in_any_slice(void **state)
 
 static struct text write(struct buf *out, struct text_cut *moved, const struct text *from)
 {
-    struct text_writer w = {.out = out, .from = from, .cuts = moved, .is_first = true};
+    struct text_writer w = {.out = out, .from = from, .cuts = moved};
 
     /* "0123456789" -> "<<01" "xyz" "6" "" "89" */
     text_put(&w, 0, 0, "<<", 2);
@@ -81,6 +81,21 @@ static void cuts_move_with_the_text(void **state)
         if (moved.low != rows[i].low || moved.high != rows[i].high)
             fail_msg("%zu: found %zu to %zu, expected %zu to %zu", rows[i].from, moved.low,
                      moved.high, rows[i].low, rows[i].high);
+        buf_free(&out);
+    }
+}
+
+/* What stands for several bytes comes from where the last of them came from. */
+static void the_beginning_stays_the_beginning(void **state)
+{
+    static const size_t expected[] = {0, 3, 4, 4, 4, 4, 7, 8, 8, 9, 10};
+
+    (void)state;
+    for (size_t n = 0; n <= 10; n++) {
+        struct text from = {.p = "0123456789", .len = 10, .n_first = n};
+        struct buf out = {0};
+        struct text to = write(&out, NULL, &from);
+        assert_int_equal(to.n_first, expected[n]);
         buf_free(&out);
     }
 }
@@ -122,6 +137,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cuts_are_found_in_any_slice),
         cmocka_unit_test(cuts_move_with_the_text),
+        cmocka_unit_test(the_beginning_stays_the_beginning),
         cmocka_unit_test(wide_cuts_move_in_slices),
         cmocka_unit_test(broken_sequences_are_replaced),
     };

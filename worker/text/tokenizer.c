@@ -265,7 +265,7 @@ static int encode_word(void *ctx, const char *word, size_t len, struct err *e)
 static int encode_plain(struct encoding *x, const struct text *text, struct err *e)
 {
     return pretokenizer_run(&x->t->pretokenizer, &x->w->pretokenizer, text->p, text->len,
-                            text->is_first, encode_word, x, e);
+                            text->n_first, encode_word, x, e);
 }
 
 /* Text without added tokens that are found before normalisation. */
@@ -314,7 +314,6 @@ static struct text clean_input(struct work *w, const struct tokenizer_input *in)
 {
     struct text text = {.p = in->len > 0 ? in->text : "",
                         .len = in->len,
-                        .is_first = true,
                         .n_cuts = in->n_cuts};
 
     if (w->cuts_cap < 2 * in->n_cuts) {
@@ -327,13 +326,17 @@ static struct text clean_input(struct work *w, const struct tokenizer_input *in)
         w->cuts[i] = (struct text_cut){in->cuts[i], in->cuts[i]};
     }
     text.cuts = w->cuts;
-    if (utf8_valid(text.p, text.len))
-        return text;
-    buf_clear(&w->clean);
-    struct text_writer to = {
-        .out = &w->clean, .from = &text, .cuts = w->cuts + in->n_cuts, .is_first = true};
-    text_write_clean(&to);
-    return text_finish(&to);
+    if (!utf8_valid(text.p, text.len)) {
+        struct text_writer to = {.out = &w->clean, .from = &text};
+        if (in->n_cuts > 0)
+            to.cuts = w->cuts + in->n_cuts;
+        buf_clear(&w->clean);
+        text_write_clean(&to);
+        text = text_finish(&to);
+    }
+    if (text.len > 0)
+        utf8_decode(text.p, &text.n_first);
+    return text;
 }
 
 int tokenizer_encode(const struct tokenizer *t, const struct tokenizer_input *in,

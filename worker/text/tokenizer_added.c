@@ -165,8 +165,9 @@ void added_begin(struct added_walk *k, const struct added *a, const struct added
         k->at = text->len; /* nothing to look for */
 }
 
-/* Space that a token takes on its right may be taken by the next one again, as in the library: then
- * `taken` goes back. */
+/* What the library does: space that a token takes on its right may belong to the next one, too; then
+ * `taken` goes back. A token of which nothing is left when the one before has had its space is not
+ * given out. */
 bool added_next(struct added_walk *k, struct added_piece *piece)
 {
     const struct text *text = k->text;
@@ -187,6 +188,10 @@ bool added_next(struct added_walk *k, struct added_piece *piece)
             begin = k->taken;
         if (t->rstrip)
             end = space_behind(text, end);
+        if (begin >= end) {
+            k->taken = end;
+            continue;
+        }
         bool has_text = k->taken < begin;
         *piece = has_text ? (struct added_piece){VOCAB_NONE, k->taken, begin}
                           : (struct added_piece){.id = t->id};
@@ -240,9 +245,10 @@ static int add_pattern(struct added *a, struct added_token *t, const char *conte
                        const struct normalizer *normalizer, struct normalizer_work *work,
                        struct err *e)
 {
-    struct text in = {.p = content, .len = len, .is_first = true}, out = in;
+    struct text in = {.p = content, .len = len, .n_first = len}, out = in;
     int rc = t->normalized ? normalizer_run(normalizer, work, &in, &out, e) : 0;
 
+    /* To the library it would be everywhere, and cut the text at each character. */
     if (rc == 0 && out.len == 0)
         rc = err_set(e, EINVAL, "content: found nothing after normalisation");
     if (rc == 0 && out.len > ADDED_BYTES_MAX - a->patterns.len)

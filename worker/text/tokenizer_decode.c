@@ -268,6 +268,8 @@ static int read_fallback(void *to, const struct json_object *o, struct err *e)
         return refuse_order(e, "behind Fuse or ByteLevel");
     if (c->has_fallback)
         return refuse_order(e, "a second time");
+    if (c->d->mark_len == 1) /* one byte could be the mark, and is not to be taken for it */
+        return refuse_order(e, "behind Metaspace with a mark of ASCII");
     c->steps[c->n++] = (struct token_step){.kind = STEP_FALLBACK};
     c->has_fallback = true;
     return 0;

@@ -33,9 +33,12 @@ static bool is_among(const char *word, const char *words)
 {
     size_t n = strlen(word);
 
-    for (const char *p = words; (p = strstr(p, word)) != NULL; p++)
-        if ((p == words || p[-1] == ' ') && (p[n] == ' ' || p[n] == '\0') && n > 0)
+    for (const char *p = words; *p != '\0'; p += *p == ' ') {
+        size_t len = strcspn(p, " ");
+        if (len == n && memcmp(p, word, n) == 0)
             return true;
+        p += len;
+    }
     return false;
 }
 

@@ -25,6 +25,18 @@ struct normalizer_step {
 
 /* --- steps --- */
 
+/* Of a stretch of several characters the first one that comes out comes from the first. */
+static void put_normal(struct text_writer *out, size_t begin, size_t end, const char *p, size_t len)
+{
+    size_t before = out->out->len, n;
+
+    text_put(out, begin, end, p, len);
+    if (begin < out->from->n_first && out->from->n_first < end) {
+        utf8_decode(p, &n);
+        out->n_first = before + n;
+    }
+}
+
 static int run_form(const struct normalizer_step *s, struct normalizer_work *w,
                     struct text_writer *out, struct err *e)
 {
@@ -34,24 +46,14 @@ static int run_form(const struct normalizer_step *s, struct normalizer_work *w,
     (void)e;
     for (; unicode_next_unsettled(s->form, in->p, in->len, &begin, &end); begin = done = end) {
         text_copy(out, done, begin);
-        buf_clear(&w->proxies);
-        unicode_normalize(s->form, in->p + begin, end - begin, &w->proxies);
-        text_put(out, begin, end, w->proxies.data, w->proxies.len);
+        buf_clear(&w->scratch);
+        unicode_normalize(s->form, in->p + begin, end - begin, &w->scratch);
+        put_normal(out, begin, end, w->scratch.data, w->scratch.len);
     }
     text_copy(out, done, in->len);
     return 0;
 }
 
-static size_t count_characters(const char *text, size_t len)
-{
-    size_t n = 0;
-
-    for (size_t i = 0; i < len; i++)
-        n += ((unsigned char)text[i] & 0xc0) != 0x80;
-    return n;
-}
-
-/* The replacement stands where the last character of what it replaces stood. */
 static int run_replace(const struct normalizer_step *s, struct normalizer_work *w,
                        struct text_writer *out, struct err *e)
 {
@@ -60,13 +62,10 @@ static int run_replace(const struct normalizer_step *s, struct normalizer_work *
     size_t done = 0, begin, end;
     int rc;
 
-    pattern_begin(&k, &s->pattern, w->regex, in->p, in->len, &w->proxies);
+    pattern_begin(&k, &s->pattern, w->regex, in->p, in->len, &w->scratch);
     while ((rc = pattern_next(&k, &begin, &end, e)) == 1) {
         text_copy(out, done, begin);
         text_put(out, begin, end, s->content, s->content_len);
-        bool is_one = count_characters(in->p + begin, end - begin) < 2 && s->content_len > 0;
-        if (begin == 0 && end > 0 && !is_one)
-            out->is_first = false;
         done = end;
     }
     text_copy(out, done, in->len);
@@ -107,8 +106,6 @@ static int run_strip(const struct normalizer_step *s, struct normalizer_work *w,
     text_put(out, 0, begin, NULL, 0);
     text_copy(out, begin, end);
     text_put(out, end, in->len, NULL, 0);
-    if (begin > 0)
-        out->is_first = false;
     return 0;
 }
 
@@ -131,8 +128,6 @@ static void map_characters(struct text_writer *out, map_fn *map)
         text_copy(out, done, at);
         text_put(out, at, at + n, text, len);
         done = at + n;
-        if (at == 0 && n_to == 0)
-            out->is_first = false;
     }
     text_copy(out, done, in->len);
 }
@@ -201,8 +196,7 @@ static struct text_writer begin_output(struct normalizer_side *side, const struc
         side->cuts = reallocarray(side->cuts, side->cap, sizeof *side->cuts);
         CHECK(side->cuts != NULL);
     }
-    return (struct text_writer){
-        .out = &side->text, .from = from, .cuts = side->cuts, .is_first = from->is_first};
+    return (struct text_writer){.out = &side->text, .from = from, .cuts = side->cuts};
 }
 
 int normalizer_run(const struct normalizer *n, struct normalizer_work *w, const struct text *in,
@@ -226,7 +220,7 @@ void normalizer_work_free(struct normalizer_work *w)
         buf_free(&w->sides[i].text);
         free(w->sides[i].cuts);
     }
-    buf_free(&w->proxies);
+    buf_free(&w->scratch);
     *w = (struct normalizer_work){0};
 }
 

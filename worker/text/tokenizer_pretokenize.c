@@ -6,6 +6,7 @@
 #include "worker/text/tokenizer_bpe.h"
 #include "worker/text/tokenizer_json.h"
 #include "worker/text/tokenizer_pattern.h"
+#include "worker/text/tokenizer_text.h"
 #include "worker/text/unicode.h"
 
 #include <errno.h>
@@ -33,7 +34,7 @@ enum scheme { SCHEMES(X) SCHEMES_N };
 #undef X
 
 struct run;
-typedef int stage_fn(struct run *run, uint32_t i, const char *text, size_t len, bool is_first);
+typedef int stage_fn(struct run *run, uint32_t i, const char *text, size_t len, size_t n_first);
 
 struct pretokenizer_stage {
     stage_fn *run;
@@ -57,13 +58,13 @@ struct run {
 /* --- running --- */
 
 /* A piece on to stage i, or out. */
-static int pass_on(struct run *run, uint32_t i, const char *text, size_t len, bool is_first)
+static int pass_on(struct run *run, uint32_t i, const char *text, size_t len, size_t n_first)
 {
     if (len == 0)
         return 0;
     if (i == run->p->n)
         return run->fn(run->ctx, text, len, run->e);
-    return run->p->stages[i].run(run, i, text, len, is_first);
+    return run->p->stages[i].run(run, i, text, len, n_first);
 }
 
 /* A text being split by stage i: the segments that come, and the piece that is not decided yet. */
@@ -71,7 +72,7 @@ struct splitter {
     struct run *run;
     uint32_t i;
     const char *text;
-    bool is_first;
+    size_t n_first;
     bool was_match;   /* the last segment */
     bool has_pending; /* a piece that may grow */
     size_t begin, end;
@@ -79,7 +80,8 @@ struct splitter {
 
 static int emit(struct splitter *s, size_t begin, size_t end)
 {
-    return pass_on(s->run, s->i + 1, s->text + begin, end - begin, s->is_first && begin == 0);
+    return pass_on(s->run, s->i + 1, s->text + begin, end - begin,
+                   text_first_of(s->n_first, begin, end));
 }
 
 static int emit_pending(struct splitter *s)
@@ -137,10 +139,10 @@ static int take_segment(struct splitter *s, size_t begin, size_t end, bool is_ma
     CHECK_UNREACHABLE("a behaviour that is not listed");
 }
 
-static int run_split(struct run *run, uint32_t i, const char *text, size_t len, bool is_first)
+static int run_split(struct run *run, uint32_t i, const char *text, size_t len, size_t n_first)
 {
     const struct pretokenizer_stage *stage = &run->p->stages[i];
-    struct splitter s = {.run = run, .i = i, .text = text, .is_first = is_first};
+    struct splitter s = {.run = run, .i = i, .text = text, .n_first = n_first};
     struct pattern_walk k;
     size_t done = 0, begin, end;
     int rc = 0, found;
@@ -161,51 +163,61 @@ static int run_split(struct run *run, uint32_t i, const char *text, size_t len, 
 }
 
 /* A space in front, unless there is one. */
-static int run_space(struct run *run, uint32_t i, const char *text, size_t len, bool is_first)
+static int run_space(struct run *run, uint32_t i, const char *text, size_t len, size_t n_first)
 {
     struct buf *out = &run->work->stages[i].text;
 
     if (text[0] == ' ')
-        return pass_on(run, i + 1, text, len, is_first);
+        return pass_on(run, i + 1, text, len, n_first);
     buf_clear(out);
     buf_add_char(out, ' ');
     buf_add(out, text, len);
-    return pass_on(run, i + 1, out->data, out->len, is_first);
+    return pass_on(run, i + 1, out->data, out->len, n_first > 0 ? n_first + 1 : 0);
 }
 
-static int run_metaspace(struct run *run, uint32_t i, const char *text, size_t len, bool is_first)
+static int run_metaspace(struct run *run, uint32_t i, const char *text, size_t len, size_t n_first)
 {
     const struct pretokenizer_stage *s = &run->p->stages[i];
     struct buf *out = &run->work->stages[i].text;
-    const char *end = text + len;
-    bool is_marked = text[0] == ' ' || (len >= s->mark_len && memcmp(text, s->mark, s->mark_len) == 0);
+    const char *at = text, *end = text + len;
+    size_t n_out = n_first;
+    bool is_marked =
+        text[0] == ' ' || (len >= s->mark_len && memcmp(text, s->mark, s->mark_len) == 0);
+    bool is_wanted = s->scheme == SCHEME_ALWAYS || (s->scheme == SCHEME_FIRST && n_first > 0);
 
+    for (size_t k = 0; k < n_first; k++)
+        n_out += text[k] == ' ' ? s->mark_len - 1 : 0;
     buf_clear(out);
-    if (!is_marked && (s->scheme == SCHEME_ALWAYS || (s->scheme == SCHEME_FIRST && is_first)))
+    if (is_wanted && !is_marked) {
         buf_add(out, s->mark, s->mark_len);
-    for (const char *space; (space = memchr(text, ' ', (size_t)(end - text))) != NULL;
-         text = space + 1) {
-        buf_add(out, text, (size_t)(space - text));
+        n_out += n_first > 0 ? s->mark_len : 0;
+    }
+    for (const char *space; (space = memchr(at, ' ', (size_t)(end - at))) != NULL; at = space + 1) {
+        buf_add(out, at, (size_t)(space - at));
         buf_add(out, s->mark, s->mark_len);
     }
-    buf_add(out, text, (size_t)(end - text));
-    return pass_on(run, i + 1, out->data, out->len, is_first);
+    buf_add(out, at, (size_t)(end - at));
+    return pass_on(run, i + 1, out->data, out->len, n_out);
 }
 
 /* Each byte as its character. */
-static int run_bytes(struct run *run, uint32_t i, const char *text, size_t len, bool is_first)
+static int run_bytes(struct run *run, uint32_t i, const char *text, size_t len, size_t n_first)
 {
     struct buf *out = &run->work->stages[i].text;
+    size_t n_out = 0;
     char byte[4];
 
     buf_clear(out);
-    for (size_t k = 0; k < len; k++)
+    for (size_t k = 0; k < len; k++) {
         buf_add(out, byte, utf8_encode(bpe_byte_char((unsigned char)text[k]), byte));
-    return pass_on(run, i + 1, out->data, out->len, is_first);
+        if (k + 1 == n_first)
+            n_out = out->len;
+    }
+    return pass_on(run, i + 1, out->data, out->len, n_out);
 }
 
 static int run_fixed_length(struct run *run, uint32_t i, const char *text, size_t len,
-                            bool is_first)
+                            size_t n_first)
 {
     uint32_t n_max = run->p->stages[i].length;
     size_t begin = 0, at = 0, n;
@@ -214,17 +226,17 @@ static int run_fixed_length(struct run *run, uint32_t i, const char *text, size_
     for (uint32_t count = 0; rc == 0 && at < len; begin = at, count = 0) {
         for (; at < len && count < n_max; at += n, count++)
             utf8_decode(text + at, &n);
-        rc = pass_on(run, i + 1, text + begin, at - begin, is_first && begin == 0);
+        rc = pass_on(run, i + 1, text + begin, at - begin, text_first_of(n_first, begin, at));
     }
     return rc;
 }
 
 int pretokenizer_run(const struct pretokenizer *p, struct pretokenizer_work *w, const char *text,
-                     size_t len, bool is_first, pretokenizer_fn *fn, void *ctx, struct err *e)
+                     size_t len, size_t n_first, pretokenizer_fn *fn, void *ctx, struct err *e)
 {
     struct run run = {p, w, fn, ctx, e};
 
-    return pass_on(&run, 0, text, len, is_first);
+    return pass_on(&run, 0, text, len, n_first);
 }
 
 void pretokenizer_work_free(struct pretokenizer_work *w)

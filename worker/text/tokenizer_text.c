@@ -36,16 +36,24 @@ static size_t find_from(const struct text *t, size_t place)
     return low;
 }
 
+size_t text_first_of(size_t n_first, size_t begin, size_t end)
+{
+    size_t last = n_first < end ? n_first : end;
+
+    return last > begin ? last - begin : 0;
+}
+
 struct text text_slice(const struct text *t, size_t begin, size_t end)
 {
     size_t first = find_behind(t, begin + t->cut_base), last = find_from(t, end + t->cut_base);
+    bool has_cuts = last > first;
 
     return (struct text){
         .p = t->p + begin,
         .len = end - begin,
-        .is_first = t->is_first && begin == 0,
-        .cuts = t->cuts + first,
-        .n_cuts = last > first ? last - first : 0,
+        .n_first = text_first_of(t->n_first, begin, end),
+        .cuts = has_cuts ? t->cuts + first : NULL,
+        .n_cuts = has_cuts ? last - first : 0,
         .cut_base = t->cut_base + begin,
     };
 }
@@ -87,15 +95,19 @@ void text_copy(struct text_writer *w, size_t begin, size_t end)
     size_t before = w->out->len;
 
     buf_add(w->out, w->from->p + begin, end - begin);
+    if (begin < w->from->n_first)
+        w->n_first = before + text_first_of(w->from->n_first, begin, end);
     if (w->from->n_cuts > 0 && end > begin)
         move_cuts(w, begin, end, before, true);
 }
 
 void text_put(struct text_writer *w, size_t begin, size_t end, const char *p, size_t len)
 {
-    size_t before = w->out->len;
+    size_t before = w->out->len, origin = end > begin ? end - 1 : begin > 0 ? begin - 1 : 0;
 
     buf_add(w->out, p, len);
+    if (origin < w->from->n_first)
+        w->n_first = w->out->len;
     if (w->from->n_cuts > 0)
         move_cuts(w, begin, end, before, false);
 }
@@ -109,7 +121,7 @@ struct text text_finish(struct text_writer *w)
     buf_reserve(w->out, 1); /* so that there is a place, even of nothing */
     return (struct text){.p = w->out->data,
                          .len = w->out->len,
-                         .is_first = w->is_first,
+                         .n_first = w->n_first,
                          .cuts = w->cuts,
                          .n_cuts = w->from->n_cuts};
 }

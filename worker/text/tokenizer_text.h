@@ -15,11 +15,14 @@ struct text_cut {
 struct text {
     const char *p; /* borrowed; well-formed UTF-8 */
     size_t len;
-    bool is_first;               /* begins with the first byte of the input */
+    size_t n_first;              /* bytes in front that come from the input's first character */
     const struct text_cut *cuts; /* borrowed; both bounds ascend */
     size_t n_cuts;
     size_t cut_base; /* what to take from a cut's bounds to have a place in p */
 };
+
+/* What n_first is in bytes begin to end of a text. */
+size_t text_first_of(size_t n_first, size_t begin, size_t end);
 
 /* Bytes begin to end of it, with the cuts that may lie inside of something there. */
 struct text text_slice(const struct text *t, size_t begin, size_t end);
@@ -33,12 +36,13 @@ struct text_writer {
     const struct text *from; /* borrowed */
     struct text_cut *cuts;   /* borrowed: room for from->n_cuts */
     size_t n_low, n_high;    /* bounds that have been moved */
-    bool is_first;           /* of the text that is written */
+    size_t n_first;          /* of what is written */
 };
 
 /* Bytes begin to end of from, as they are. */
 void text_copy(struct text_writer *w, size_t begin, size_t end);
-/* Something else for them; an insertion where begin == end. */
+/* Something else for them; an insertion where begin == end. It comes from where the last of them
+ * comes from, or, when it is an insertion, the byte before, or the first. */
 void text_put(struct text_writer *w, size_t begin, size_t end, const char *p, size_t len);
 /* Nothing more comes. */
 struct text text_finish(struct text_writer *w);

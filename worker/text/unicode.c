@@ -74,12 +74,26 @@ bool unicode_is_mark(uint32_t c)
 
 size_t unicode_lower(uint32_t c, uint32_t to[2])
 {
+    size_t low = 0, high = unicode_lowers_n;
+
+    to[0] = c;
     if (c == 0x130) { /* the one that becomes two */
         to[0] = 'i';
         to[1] = 0x307;
         return 2;
     }
-    to[0] = (uint32_t)utf8proc_tolower((utf8proc_int32_t)c);
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+        if (c > unicode_lowers[mid].last)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    if (low == unicode_lowers_n)
+        return 1;
+    const struct unicode_lower *run = &unicode_lowers[low];
+    if (c >= run->first && (c - run->first) % run->stride == 0)
+        to[0] = (uint32_t)((int32_t)c + run->delta);
     return 1;
 }
 

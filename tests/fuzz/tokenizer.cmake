@@ -1,0 +1,1 @@
+cortex_fuzzer(tokenizer_fuzz SRC tokenizer_fuzz.c LIBS cortex_tokenizer)
