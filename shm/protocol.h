@@ -72,7 +72,9 @@ struct token_head {
 /* A token of the prompt, echoed: it has a place in the journal but was not generated. Those come
  * before all others. The first one has no log-probability: NaN. */
 #define TOKEN_PROMPT 1u
-#define TOKEN_FLAGS  1u
+/* Of the reasoning channel, whether it shows text now or later. */
+#define TOKEN_REASONING 2u
+#define TOKEN_FLAGS     3u
 _Static_assert(sizeof(struct token_head) == 16, "ABI: bump RING_VERSION");
 
 /* What could have stood in a token's place: first the token itself, then as many of the likeliest

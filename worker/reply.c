@@ -175,8 +175,12 @@ void reply_token(struct reply *p, struct request *r, const struct token *token, 
     struct token_head head = {.index = r->answer.n_tokens,
                               .token = token->id,
                               .logprob = token->logprob,
-                              .n_tops = token->n_tops,
-                              .flags = token->is_prompt ? TOKEN_PROMPT : 0};
+                              .n_tops = token->n_tops};
+
+    if (token->is_prompt)
+        head.flags |= TOKEN_PROMPT;
+    if (token->channel == CHANNEL_REASONING)
+        head.flags |= TOKEN_REASONING;
 
     CHECK(!r->is_ending && !r->is_blocked && head.index < r->credit);
     if (r->first_ns == 0)

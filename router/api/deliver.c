@@ -244,8 +244,7 @@ static void on_token(void *owner, const struct token_head *t, const struct part 
 
     if (g->params.is_stream && !g->is_head_sent)
         send_head(g);
-    if (t->n_parts > 0 && parts[0].channel == CHANNEL_REASONING)
-        c->reasoning_tokens++;
+    c->reasoning_tokens += (t->flags & TOKEN_REASONING) != 0;
     if (t->n_tops == 0) {
         take_parts(c, parts, t->n_parts);
     } else {

@@ -61,6 +61,9 @@ def test_answers_are_those_of_transformers(node, name):
         assert found.get("reasoning_content", "") == reasoning
         assert found["content"] == content
         assert response.json()["choices"][0]["finish_reason"] == answer["finish"]
+        if content == "" and checkpoints.THINK_END not in answer["text"]:
+            details = usage["completion_tokens_details"]
+            assert details["reasoning_tokens"] == usage["completion_tokens"]
 
 
 def has_special(name, messages):

@@ -159,7 +159,7 @@ static void test_flags_and_numbers(void **state)
     (void)state;
     begin((struct token_head){.flags = TOKEN_PROMPT});
     expect_token();
-    begin((struct token_head){.flags = TOKEN_PROMPT << 1});
+    begin((struct token_head){.flags = TOKEN_FLAGS + 1});
     expect_refusal("unknown flags");
 
     begin((struct token_head){.logprob = -INFINITY, .n_tops = 1});
