@@ -61,6 +61,7 @@ static int fill(struct loader *l, void *block, struct err *e)
                              .tensors = &l->checkpoint.tensors,
                              .root = &l->checkpoint.root,
                              .mode = l->checkpoint.io,
+                             .touch_threads = l->memory.shape.threads,
                              .dest = block,
                              .progress = show_progress,
                              .to = l};
