@@ -9,6 +9,7 @@ from signal import SIGKILL
 import pytest
 
 import checkpoints
+import http1
 import streams
 from node import wait_for
 
@@ -200,6 +201,35 @@ def test_pages_and_states_of_few(node):
     found = digests(streams.run(n.address, list(requests(12, tokens=50)), timeout=60))
     n = serve(node, seats=16)
     assert digests(streams.run(n.address, list(requests(12, tokens=50)), timeout=60)) == found
+
+
+@pytest.mark.threads
+def test_a_client_that_leaves_gives_its_seat_back(node):
+    """In the middle of a prompt or of an answer; those who stay are not disturbed."""
+    n = serve(node, limit_context=4000, seats=4)
+    stays = {"model": "demo", "stream": True, "max_tokens": 300, "temperature": 0,
+             "messages": [{"role": "user", "content": "Where is the river?"}]}
+    calm = digests(streams.run(n.address, [request_bytes(stays)]))
+    for length in (1, 2000):
+        leaves = {**stays, "max_tokens": 1000000, "logit_bias": {"65": 100},
+                  "messages": [{"role": "user", "content": "north " * length}]}
+
+        async def leave():
+            for _ in range(3):
+                with n.connect() as conn:
+                    conn.send(http1.request_bytes("POST", "/v1/chat/completions", leaves))
+                    wait_for("it to run", lambda: active(n) >= 1)
+
+        assert digests(streams.run(n.address, [request_bytes(stays)], disturb=leave)) == calm
+        wait_for("the seats to be free", lambda: active(n) == 0)
+
+
+def request_bytes(body):
+    return http1.request_bytes("POST", "/v1/chat/completions", body, {"Connection": "close"})
+
+
+def active(n):
+    return sum(worker["active"] for worker in n.ctl("workers", "--json")["workers"])
 
 
 # --- parameters ---
