@@ -37,10 +37,8 @@ static int load_both(void **state)
 
 static struct config_model settings(int64_t memory_mb, int64_t seats, int64_t context)
 {
-    return (struct config_model){.memory_mb = memory_mb,
-                                 .seats = seats,
-                                 .limit_context = context,
-                                 .batch_tokens = 64};
+    return (struct config_model){
+        .memory_mb = memory_mb, .seats = seats, .limit_context = context, .batch_tokens = 64};
 }
 
 static int plan(struct memory_plan *p, const struct model_config *c, const struct config_model *s,

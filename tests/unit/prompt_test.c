@@ -176,7 +176,8 @@ static void parts_are_joined_for_templates_of_strings(void **state)
     assert_true(language.takes_parts);
     assert_false(strings.takes_parts);
     make(&strings,
-         SHOW("[{\"type\":\"text\",\"text\":\"one\"},{\"type\":\"text\",\"text\":\"two\"}]"), &parts);
+         SHOW("[{\"type\":\"text\",\"text\":\"one\"},{\"type\":\"text\",\"text\":\"two\"}]"),
+         &parts);
     make(&strings, SHOW("\"one\\ntwo\""), &whole);
     assert_int_equal(parts.error.code, 0);
     assert_string_equal(buf_text(&parts.text), buf_text(&whole.text));

@@ -1,5 +1,5 @@
-/* The scheduler with a made-up model: random sequences, few pages, a loop that takes results when it
- * likes. Whatever happens, rows are read in order and once, no page has two owners, every result
+/* The scheduler with a made-up model: random sequences, few pages, a loop that takes results when
+ * it likes. Whatever happens, rows are read in order and once, no page has two owners, every result
  * comes once and in order, and all come to their end. */
 #include "worker/engine/scheduler.h"
 

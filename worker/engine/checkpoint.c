@@ -2,7 +2,6 @@
 
 #include "base/check.h"
 
-#include <errno.h>
 #include <string.h>
 
 #define X(constant, word) constant,

@@ -7,17 +7,16 @@
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
-#define LONE_NS       (200 * NS_PER_MS) /* of a step in which nobody decodes: cancels wait so long */
+#define LONE_NS       (200 * NS_PER_MS) /* of a step without decodes: cancels wait so long */
 #define ROWS_MIN      16                /* of a prompt in a step, whatever they cost */
 #define MEASURED_ROWS 16                /* fewer say little about the cost of a row */
 #define HANG_FACTOR   20
 #define HANG_NS_MIN   (250 * NS_PER_MS)
 #define NO_TOKEN      UINT32_MAX
 
-/* Until something was measured: a row multiplies with every weight at some 100 Gflop/s, a step reads
- * them all at some 10 GB/s. */
+/* Until something was measured: a row multiplies with every weight at some 100 Gflop/s, a step
+ * reads them all at some 10 GB/s. */
 #define GUESS_BYTES_PER_NS_ROW  100
 #define GUESS_BYTES_PER_NS_STEP 10
 
@@ -60,8 +59,8 @@ static void draw(const struct drawing *d, int32_t i, struct sampler_work *work)
         r->token = q->tokens[reason->position];
     else if (q->sampler.is_greedy)
         r->token = (uint32_t)d->logits->best[i];
-    else if (sampler_draw(&q->sampler, reason->position - q->n_prompt, row, d->c->setup.vocab,
-                          work, &r->token) != 0) {
+    else if (sampler_draw(&q->sampler, reason->position - q->n_prompt, row, d->c->setup.vocab, work,
+                          &r->token) != 0) {
         r->token = NO_TOKEN;
         return;
     }
@@ -87,8 +86,8 @@ static void place_results(struct compute *c, const struct step *step)
     for (int32_t i = 0; i < step->pick_count; i++) {
         const struct sequence *q = step->reasons[i].sequence;
         nth = i > 0 && step->reasons[i - 1].sequence == q ? nth + 1 : 0;
-        c->slots[i] = (atomic_load_explicit(&q->results_tail, memory_order_relaxed) + nth) %
-                      SEQUENCE_RING;
+        c->slots[i] =
+            (atomic_load_explicit(&q->results_tail, memory_order_relaxed) + nth) % SEQUENCE_RING;
     }
 }
 

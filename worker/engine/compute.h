@@ -12,9 +12,9 @@
 #include <pthread.h>
 
 struct compute_setup {
-    struct forward *forward;      /* borrowed */
-    struct kern_pool *pool;       /* borrowed */
-    int threads;                  /* of the pool */
+    struct forward *forward;             /* borrowed */
+    struct kern_pool *pool;              /* borrowed */
+    int threads;                         /* of the pool */
     const struct generation *generation; /* borrowed: where answers end */
     uint32_t vocab;
     struct scheduler_limits limits;

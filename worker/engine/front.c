@@ -3,9 +3,6 @@
 #include "base/check.h"
 #include "worker/engine/thread.h"
 
-#include <errno.h>
-#include <string.h>
-
 static struct sequence *take_next(struct front *f)
 {
     struct sequence *s = NULL;

@@ -43,8 +43,8 @@ static const struct json_object *find_template(const struct json_object *config)
 
 /* The file wins over the configuration, as in transformers. -ENOENT without a sentence: no
  * template. */
-static int read_template(const struct root *root, const struct json_object *config,
-                         struct buf *out, struct err *e)
+static int read_template(const struct root *root, const struct json_object *config, struct buf *out,
+                         struct err *e)
 {
     int rc = root_read_all(root, "chat_template.jinja", TEMPLATE_FILE_MAX, out, e);
 
@@ -60,8 +60,10 @@ static int read_template(const struct root *root, const struct json_object *conf
     size_t len;
     const char *text = json_string(t, &len);
     if (len > TEMPLATE_FILE_MAX)
-        return err_set(e, EFBIG, "tokenizer_config.json: chat_template: %zu bytes, expected at "
-                                 "most %u", len, TEMPLATE_FILE_MAX);
+        return err_set(e, EFBIG,
+                       "tokenizer_config.json: chat_template: %zu bytes, expected at "
+                       "most %u",
+                       len, TEMPLATE_FILE_MAX);
     buf_add(out, text, len);
     return 0;
 }

@@ -81,14 +81,14 @@ static int become_loaded(struct llm *m, struct engine_facts *facts, struct err *
     speaker_init(&m->speaker, &l->checkpoint.language);
     m->seat = calloc(l->memory.seats, sizeof *m->seat);
     CHECK(m->seat != NULL);
-    *facts = (struct engine_facts){.memory = {.weights_bytes = l->memory.weights,
-                                              .kv_bytes = l->memory.kv,
-                                              .state_bytes = l->memory.states,
-                                              .work_bytes =
-                                                  l->memory.activations + l->memory.sampling},
-                                   .seats = l->memory.seats,
-                                   .vocab = l->checkpoint.config.vocab_size,
-                                   .context = l->memory.context};
+    *facts =
+        (struct engine_facts){.memory = {.weights_bytes = l->memory.weights,
+                                         .kv_bytes = l->memory.kv,
+                                         .state_bytes = l->memory.states,
+                                         .work_bytes = l->memory.activations + l->memory.sampling},
+                              .seats = l->memory.seats,
+                              .vocab = l->checkpoint.config.vocab_size,
+                              .context = l->memory.context};
     m->is_loaded = true;
     return 1;
 }
@@ -220,8 +220,8 @@ static int replay(struct llm *m, struct sequence *s, struct err *e)
     for (uint32_t i = 0; i < s->n_resume; i++) {
         bool is_prompt = s->has_echo && i < s->n_prompt;
         if (!is_recited(s) && !is_prompt && answer_is_over(&r->answer, &reason))
-            return err_set(e, EINVAL, "resumed after %u tokens, but the answer has %u",
-                           s->n_resume, i);
+            return err_set(e, EINVAL, "resumed after %u tokens, but the answer has %u", s->n_resume,
+                           i);
         if (is_recited(s))
             speaker_recite(&m->speaker, s, i, &token);
         else
@@ -351,9 +351,8 @@ static void take_end(struct llm *m, struct sequence *s, uint64_t now_ns)
     /* acquire: pairs with let_go of compute; results before it are visible, so look again */
     int end = atomic_load_explicit(&s->end, memory_order_acquire);
 
-    if (end == END_NONE ||
-        atomic_load_explicit(&s->results_head, memory_order_relaxed) !=
-            atomic_load_explicit(&s->results_tail, memory_order_acquire))
+    if (end == END_NONE || atomic_load_explicit(&s->results_head, memory_order_relaxed) !=
+                               atomic_load_explicit(&s->results_tail, memory_order_acquire))
         return;
     if (end == END_FAILED)
         refuse(m, s, FAIL_INTERNAL, s->error.text);
@@ -496,8 +495,8 @@ int llm_init(struct llm *m, struct heritage *h, struct err *e)
     m->engine.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (m->engine.wake_fd < 0)
         return err_set(e, errno, "eventfd: %s", strerror(errno));
-    return loader_start(&m->loader, h->model, count_workers(&h->config), h->control,
-                        h->args.epoch, m->engine.wake_fd, e);
+    return loader_start(&m->loader, h->model, count_workers(&h->config), h->control, h->args.epoch,
+                        m->engine.wake_fd, e);
 }
 
 void llm_free(struct llm *m)

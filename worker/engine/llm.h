@@ -10,7 +10,7 @@
 #include "worker/heritage.h"
 
 struct llm {
-    struct engine engine; /* first: what the worker sees */
+    struct engine engine;      /* first: what the worker sees */
     struct heritage *heritage; /* borrowed */
     struct loader loader;
     struct front front;

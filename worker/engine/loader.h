@@ -23,8 +23,8 @@ struct loader {
     struct memory_plan memory;
     struct keeper keeper;
     struct weights weights;
-    struct kern_pool *pool;  /* owned */
-    struct forward *forward; /* owned */
+    struct kern_pool *pool;    /* owned */
+    struct forward *forward;   /* owned */
     struct reader_stats stats; /* all zero: the weights were there */
     struct err error;          /* of LOADER_FAILED */
 

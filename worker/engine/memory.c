@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 #define MIB (UINT64_C(1) << 20)
@@ -57,12 +56,13 @@ static int refuse(const struct memory_plan *p, uint64_t page_bytes, int32_t page
 
     return err_set(e, ENOMEM,
                    "this model needs %" PRIu64 " MiB (weights %" PRIu64 ", activations %" PRIu64
-                   ", sampling %" PRIu64 ", %" PRIu64 " for the keys and values of %u tokens, %" PRIu64
-                   " for a state), but %" PRIu64 " MiB are allowed: lower limit_context or raise "
+                   ", sampling %" PRIu64 ", %" PRIu64
+                   " for the keys and values of %u tokens, %" PRIu64 " for a state), but %" PRIu64
+                   " MiB are allowed: lower limit_context or raise "
                    "memory_mb",
                    (p->weights + p->activations + p->sampling + one + slot_bytes + MIB - 1) / MIB,
-                   p->weights / MIB, p->activations / MIB, p->sampling / MIB, one / MIB,
-                   p->context, slot_bytes / MIB, p->allowed / MIB);
+                   p->weights / MIB, p->activations / MIB, p->sampling / MIB, one / MIB, p->context,
+                   slot_bytes / MIB, p->allowed / MIB);
 }
 
 int memory_plan_make(struct memory_plan *p, const struct memory_request *r, struct err *e)
@@ -88,8 +88,8 @@ int memory_plan_make(struct memory_plan *p, const struct memory_request *r, stru
     if (rc != 0)
         return rc;
     p->activations = bytes.activations;
-    p->sampling = (uint64_t)r->threads * c->vocab_size *
-                  (sizeof(float) + sizeof(struct kern_candidate));
+    p->sampling =
+        (uint64_t)r->threads * c->vocab_size * (sizeof(float) + sizeof(struct kern_candidate));
 
     int32_t context_pages = 0;
     if (has_layer(c, LAYER_ATTENTION))
@@ -109,7 +109,8 @@ int memory_plan_make(struct memory_plan *p, const struct memory_request *r, stru
     p->shape.slots = slot > 0 ? (int32_t)seats : 0;
     if (context_pages > 0) {
         uint64_t pages = (left - p->states) / bytes.page;
-        p->shape.pages = (int32_t)least(least(pages, INT32_MAX), (uint64_t)seats * (uint64_t)context_pages);
+        p->shape.pages =
+            (int32_t)least(least(pages, INT32_MAX), (uint64_t)seats * (uint64_t)context_pages);
         p->kv = (uint64_t)p->shape.pages * bytes.page;
     }
     return 0;

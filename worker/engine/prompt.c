@@ -17,7 +17,7 @@ struct specials {
     struct special {
         const char *text; /* borrowed from the tokenizer */
         size_t len;
-    } *at; /* owned */
+    } * at; /* owned */
     size_t n, cap;
     bool is_first[256]; /* bytes one of them begins with */
 };
@@ -71,7 +71,7 @@ static int walk_strings(struct json_object *o, string_fn *fn, void *ctx)
 
 struct breaker {
     struct specials specials;
-    uint32_t seen;  /* bit i: the request has U+FDD0 + i */
+    uint32_t seen; /* bit i: the request has U+FDD0 + i */
     char mark[BREAK_LEN];
     struct buf text; /* scratch */
     struct err *e;
@@ -129,8 +129,9 @@ static int break_specials(struct breaker *b, struct json_object *root)
     int free_bit = __builtin_ffs((int)~b->seen) - 1;
 
     if (free_bit < 0)
-        return err_set(b->e, EINVAL, "the messages use all of U+FDD0 to U+FDEF, which are no "
-                                     "characters");
+        return err_set(b->e, EINVAL,
+                       "the messages use all of U+FDD0 to U+FDEF, which are no "
+                       "characters");
     memcpy(b->mark, "\xef\xb7", 2);
     b->mark[2] = (char)(BREAK_FIRST + free_bit);
     return rc != 0 ? rc : walk_strings(root, break_string, b);
@@ -204,8 +205,7 @@ static struct json_object *find_arguments(const struct params *p, struct json_ob
     return arguments;
 }
 
-static int render(const struct language *l, const struct params *p, struct buf *text,
-                  struct err *e)
+static int render(const struct language *l, const struct params *p, struct buf *text, struct err *e)
 {
     struct json_object *owned = NULL;
 
@@ -272,8 +272,8 @@ static int make_from_ids(const struct language *l, const struct params *p, struc
         int64_t id = json_integer(json_at(p->prompt, i)); /* params_parse has checked the type */
         if (id < 0 || id >= l->vocab)
             return err_set(&out->error, EINVAL,
-                           "prompt[%zu]: found token %lld, expected one below %u", i,
-                           (long long)id, l->vocab);
+                           "prompt[%zu]: found token %lld, expected one below %u", i, (long long)id,
+                           l->vocab);
         token_ids_add(&out->ids, (uint32_t)id);
     }
     return 0;

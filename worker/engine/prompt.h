@@ -14,7 +14,7 @@
 struct language {
     struct tokenizer *tokenizer;         /* owned */
     struct chat_template *chat_template; /* owned; NULL: the model has none */
-    bool takes_parts;    /* the template reads content that is an array; else it is joined */
+    bool takes_parts; /* the template reads content that is an array; else it is joined */
     uint32_t think_start, think_end; /* ids of <think> and </think>, or TOKENIZER_NOT_FOUND */
     uint32_t vocab;                  /* ids are below: of the model, not of the tokenizer */
 };

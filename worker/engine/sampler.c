@@ -32,8 +32,8 @@ static int read_bias(struct sampler *s, const struct json_object *o, uint32_t vo
         if (json_type_of(it.value) != JSON_NUMBER || fabs(json_number(it.value)) > 100)
             return err_set(e, EINVAL, "logit_bias of token %lu: expected a number from -100 to 100",
                            token);
-        s->bias[s->kern.bias_count++] = (struct kern_token_bias){
-            .token = (int32_t)token, .bias = (float)json_number(it.value)};
+        s->bias[s->kern.bias_count++] =
+            (struct kern_token_bias){.token = (int32_t)token, .bias = (float)json_number(it.value)};
     }
     s->kern.bias = s->bias;
     return 0;

@@ -32,7 +32,7 @@ void sampler_see(struct sampler *s, uint32_t token, bool is_answer);
 
 /* Working memory of one thread. */
 struct sampler_work {
-    float *logits; /* [vocab] */
+    float *logits;                     /* [vocab] */
     struct kern_candidate *candidates; /* [vocab] */
 };
 

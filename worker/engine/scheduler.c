@@ -75,7 +75,7 @@ static struct sequence *find_youngest(struct scheduler *s)
 {
     struct sequence *youngest = NULL, *q;
 
-    TAILQ_FOREACH(q, &s->running, scheduled)
+    TAILQ_FOREACH (q, &s->running, scheduled)
         if (youngest == NULL || q->age > youngest->age)
             youngest = q;
     return youngest;
@@ -172,7 +172,7 @@ bool scheduler_has_decodes(const struct scheduler *s)
 {
     const struct sequence *q;
 
-    TAILQ_FOREACH(q, &s->running, scheduled)
+    TAILQ_FOREACH (q, &s->running, scheduled)
         if (decodes(q))
             return true;
     return false;
@@ -291,7 +291,7 @@ static uint32_t count_readers(const struct scheduler *s)
     const struct sequence *q;
     uint32_t n = 0;
 
-    TAILQ_FOREACH(q, &s->running, scheduled)
+    TAILQ_FOREACH (q, &s->running, scheduled)
         n += !decodes(q) && rows_needed(q) > 0;
     return n;
 }

@@ -27,13 +27,13 @@ struct pick {
 };
 
 struct step {
-    int32_t *ids;              /* [limits.rows] */
-    struct kern_span *spans;   /* [limits.spans] */
-    struct sequence **owners;  /* [limits.spans] */
-    int32_t *picks;            /* [limits.picks] */
-    struct pick *reasons;      /* [limits.picks] */
+    int32_t *ids;             /* [limits.rows] */
+    struct kern_span *spans;  /* [limits.spans] */
+    struct sequence **owners; /* [limits.spans] */
+    int32_t *picks;           /* [limits.picks] */
+    struct pick *reasons;     /* [limits.picks] */
     int32_t rows, span_count, pick_count;
-    int32_t decode_rows;       /* of these, of sequences that decode */
+    int32_t decode_rows; /* of these, of sequences that decode */
 };
 
 struct scheduler {
@@ -46,7 +46,7 @@ struct scheduler {
     uint64_t next_age;
     uint64_t n_preempted;
     void (*clear_slot)(void *to, int32_t slot);
-    void *to; /* of clear_slot */
+    void *to;         /* of clear_slot */
     struct step step; /* owned arrays */
 };
 

@@ -24,10 +24,10 @@ _Static_assert((SEQUENCE_RING & (SEQUENCE_RING - 1)) == 0, "indices wrap by mask
 
 /* What the front thread makes of a request. */
 struct prompt {
-    struct token_ids ids;   /* owned */
-    struct buf text;        /* owned: the rendered prompt, for PROMPT_TEMPLATE */
-    bool starts_reasoning;  /* the answer begins inside <think> */
-    enum fail_code code;    /* when error.code is set: it is refused */
+    struct token_ids ids;  /* owned */
+    struct buf text;       /* owned: the rendered prompt, for PROMPT_TEMPLATE */
+    bool starts_reasoning; /* the answer begins inside <think> */
+    enum fail_code code;   /* when error.code is set: it is refused */
     struct err error;
 };
 
@@ -54,7 +54,7 @@ struct sequence {
     bool is_with_front, is_with_compute;
     struct detokenizer detokenizer;
     enum channel channel;
-    bool is_fresh;           /* of this channel nothing was shown yet: line ends are left out */
+    bool is_fresh; /* of this channel nothing was shown yet: line ends are left out */
 
     /* --- made by the loop before it is handed on, then read only --- */
     enum prompt_kind kind;
@@ -70,25 +70,25 @@ struct sequence {
     _Atomic bool has_text;
 
     /* --- compute; made by the loop before --- */
-    uint32_t *tokens;  /* owned: [n_limit] prompt and answer */
+    uint32_t *tokens; /* owned: [n_limit] prompt and answer */
     uint32_t n_prompt, n_tokens, n_limit;
-    uint32_t n_out;    /* position of the next result: behind what the journal has */
-    uint32_t n_done;   /* tokens the model has read */
-    int32_t slot;      /* DeltaNet state; -1: none */
-    int32_t *pages;    /* owned: [n_pages_max] */
+    uint32_t n_out;  /* position of the next result: behind what the journal has */
+    uint32_t n_done; /* tokens the model has read */
+    int32_t slot;    /* DeltaNet state; -1: none */
+    int32_t *pages;  /* owned: [n_pages_max] */
     int32_t n_pages, n_pages_max;
-    uint64_t age;      /* smaller: admitted earlier */
+    uint64_t age; /* smaller: admitted earlier */
     struct sampler sampler;
     TAILQ_ENTRY(sequence) scheduled; /* waiting or running */
     bool is_running;
 
     /* --- results: compute writes, loop reads --- */
-    struct result *results;          /* owned: [SEQUENCE_RING] */
-    struct result_top *tops;         /* owned: [SEQUENCE_RING][n_top], NULL without */
-    _Atomic uint32_t results_head;   /* loop: next to read */
-    _Atomic uint32_t results_tail;   /* compute: next to write */
-    _Atomic int end;                 /* enum sequence_end; compute, after the last result */
-    struct err error;                /* of END_FAILED */
+    struct result *results;        /* owned: [SEQUENCE_RING] */
+    struct result_top *tops;       /* owned: [SEQUENCE_RING][n_top], NULL without */
+    _Atomic uint32_t results_head; /* loop: next to read */
+    _Atomic uint32_t results_tail; /* compute: next to write */
+    _Atomic int end;               /* enum sequence_end; compute, after the last result */
+    struct err error;              /* of END_FAILED */
 
     /* --- loop writes, the others read --- */
     _Atomic bool is_cancelled;
@@ -101,8 +101,8 @@ TAILQ_HEAD(sequence_order, sequence);
 
 struct sequence *sequence_new(void);
 
-/* The prompt is known and fits: memory for n_max more tokens and for pages of page_tokens (0: none).
- */
+/* The prompt is known and fits: memory for n_max more tokens, and for pages of page_tokens (0: it
+ * needs none). */
 void sequence_begin(struct sequence *s, uint32_t n_max, uint32_t vocab, int32_t page_tokens);
 void sequence_free(struct sequence *s);
 

@@ -1,7 +1,5 @@
 #include "worker/engine/speak.h"
 
-#include <string.h>
-
 #define PIECE_BYTES 1024 /* of a recited text; part of the protocol of resuming: place -> bytes */
 
 void speaker_init(struct speaker *p, const struct language *language)
