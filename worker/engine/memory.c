@@ -49,41 +49,60 @@ static uint32_t least(uint64_t a, uint64_t b)
     return (uint32_t)(a < b ? a : b);
 }
 
-static int refuse(const struct memory_plan *p, uint64_t page_bytes, int32_t pages,
-                  uint64_t slot_bytes, struct err *e)
+static int refuse(const struct memory_plan *p, uint64_t kv, uint64_t state, struct err *e)
 {
-    uint64_t one = page_bytes * (uint64_t)pages;
+    uint64_t all = p->weights + p->activations + p->sampling + kv + state;
 
     return err_set(e, ENOMEM,
                    "this model needs %" PRIu64 " MiB (weights %" PRIu64 ", activations %" PRIu64
-                   ", sampling %" PRIu64 ", %" PRIu64
-                   " for the keys and values of %u tokens, %" PRIu64 " for a state), but %" PRIu64
-                   " MiB are allowed: lower limit_context or raise "
-                   "memory_mb",
-                   (p->weights + p->activations + p->sampling + one + slot_bytes + MIB - 1) / MIB,
-                   p->weights / MIB, p->activations / MIB, p->sampling / MIB, one / MIB, p->context,
-                   slot_bytes / MIB, p->allowed / MIB);
+                   ", sampling %" PRIu64 ", %" PRIu64 " for the keys and values of %u tokens, "
+                   "%" PRIu64 " for a state), but %" PRIu64 " MiB are allowed: lower "
+                   "limit_context or raise memory_mb",
+                   (all + MIB - 1) / MIB, p->weights / MIB, p->activations / MIB, p->sampling / MIB,
+                   kv / MIB, p->context, state / MIB, p->allowed / MIB);
+}
+
+static struct forward_shape shape_of(const struct memory_request *r, uint32_t context)
+{
+    uint32_t rows = (uint32_t)r->settings->batch_tokens;
+    uint32_t spans = least((uint64_t)r->settings->seats, rows);
+
+    return (struct forward_shape){.rows = (int32_t)rows,
+                                  .spans = (int32_t)spans,
+                                  .picks = (int32_t)least(spans, MEMORY_PICKS_MAX),
+                                  .page_tokens = MEMORY_PAGE_TOKENS,
+                                  .context = (int32_t)context,
+                                  .threads = r->threads,
+                                  .kv_type = r->kv_type};
+}
+
+/* Half of what the first sequence leaves goes to states at most, the rest to pages, which are never
+ * more than all sequences can fill. */
+static void divide(struct memory_plan *p, uint64_t left, uint64_t seats, uint64_t page,
+                   uint64_t context_pages, uint64_t slot)
+{
+    if (slot > 0)
+        seats = least(seats, 1 + (left - page * context_pages - slot) / 2 / slot);
+    p->seats = (uint32_t)seats;
+    p->states = seats * slot;
+    p->shape.slots = slot > 0 ? (int32_t)seats : 0;
+    if (context_pages == 0)
+        return;
+    uint64_t pages = least((left - p->states) / page, seats * context_pages);
+    p->shape.pages = (int32_t)least(pages, INT32_MAX);
+    p->kv = (uint64_t)p->shape.pages * page;
 }
 
 int memory_plan_make(struct memory_plan *p, const struct memory_request *r, struct err *e)
 {
     const struct model_config *c = r->config;
     struct forward_bytes bytes;
-    uint32_t seats = (uint32_t)r->settings->seats;
+    uint32_t context = least((uint64_t)r->settings->limit_context, c->max_positions);
 
-    *p = (struct memory_plan){.allowed = find_allowed(r), .weights = r->weights_bytes};
-    p->context = least((uint64_t)r->settings->limit_context, c->max_positions);
-    p->shape = (struct forward_shape){.rows = (int32_t)r->settings->batch_tokens,
-                                      .spans = (int32_t)seats,
-                                      .picks = (int32_t)least(seats, MEMORY_PICKS_MAX),
-                                      .page_tokens = MEMORY_PAGE_TOKENS,
-                                      .context = (int32_t)p->context,
-                                      .threads = r->threads,
-                                      .kv_type = r->kv_type};
-    if (p->shape.spans > p->shape.rows)
-        p->shape.spans = p->shape.rows;
-    if (p->shape.picks > p->shape.rows)
-        p->shape.picks = p->shape.rows;
+    *p = (struct memory_plan){.allowed = find_allowed(r),
+                              .weights = r->weights_bytes,
+                              .context = context,
+                              .shape = shape_of(r, context)};
     int rc = forward_measure(c, &p->shape, &bytes, e);
     if (rc != 0)
         return rc;
@@ -91,28 +110,14 @@ int memory_plan_make(struct memory_plan *p, const struct memory_request *r, stru
     p->sampling =
         (uint64_t)r->threads * c->vocab_size * (sizeof(float) + sizeof(struct kern_candidate));
 
-    int32_t context_pages = 0;
-    if (has_layer(c, LAYER_ATTENTION))
-        context_pages = (int32_t)((p->context + MEMORY_PAGE_TOKENS - 1) / MEMORY_PAGE_TOKENS);
     uint64_t slot = has_layer(c, LAYER_LINEAR) ? bytes.slot : 0;
-    uint64_t one = bytes.page * (uint64_t)context_pages;
+    uint64_t context_pages =
+        has_layer(c, LAYER_ATTENTION) ? (context + MEMORY_PAGE_TOKENS - 1) / MEMORY_PAGE_TOKENS : 0;
+    uint64_t one = bytes.page * context_pages;
     uint64_t fixed = p->weights + p->activations + p->sampling;
     if (fixed + one + slot > p->allowed)
-        return refuse(p, bytes.page, context_pages, slot, e);
-
-    /* Half of what the first sequence leaves goes to states at most, the rest to pages. */
-    uint64_t left = p->allowed - fixed;
-    if (slot > 0)
-        seats = least(seats, 1 + (left - one - slot) / 2 / slot);
-    p->seats = seats;
-    p->states = seats * slot;
-    p->shape.slots = slot > 0 ? (int32_t)seats : 0;
-    if (context_pages > 0) {
-        uint64_t pages = (left - p->states) / bytes.page;
-        p->shape.pages =
-            (int32_t)least(least(pages, INT32_MAX), (uint64_t)seats * (uint64_t)context_pages);
-        p->kv = (uint64_t)p->shape.pages * bytes.page;
-    }
+        return refuse(p, one, slot, e);
+    divide(p, p->allowed - fixed, (uint64_t)r->settings->seats, bytes.page, context_pages, slot);
     return 0;
 }
 
