@@ -1,4 +1,5 @@
 """Several answers to a request: n, several prompts, their seeds, usage, failures, cancellation."""
+import asyncio
 import re
 from pathlib import Path
 from signal import SIGTERM
@@ -206,6 +207,8 @@ def test_a_stop_ends_all(node):
     n = node(models={"demo": {"seats": 2, "simulate_rate": 20}}, supervisor={"drain_timeout_s": 1})
 
     async def stop():
+        await asyncio.get_running_loop().run_in_executor(None, lambda: wait_for(
+            "all to be there", lambda: n.metrics()["cortex_requests_open"] == 6))
         n.signal(SIGTERM)
 
     found = streams.run(n.address, [streams.chat_request("demo", 1, 10000, n=3)] * 2, disturb=stop)
