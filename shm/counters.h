@@ -61,7 +61,7 @@
 
 #define WORKER_COUNTERS(X)                                                                         \
     X(worker_requests, COUNTER, NONE, "Requests taken from the ring")                              \
-    X(worker_tokens, COUNTER, NONE, "Tokens generated")                                            \
+    X(worker_tokens, COUNTER, NONE, "Tokens given, echoed ones and those of texts included")       \
     X(worker_tokens_replayed, COUNTER, NONE, "Tokens replayed to resume requests")                 \
     X(worker_steps, COUNTER, NONE, "Engine steps")                                                 \
     X(worker_cancels, COUNTER, NONE, "Requests cancelled at a step boundary")                      \

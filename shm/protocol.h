@@ -79,9 +79,9 @@ _Static_assert(sizeof(struct token_head) == 16, "ABI: bump RING_VERSION");
 
 /* What could have stood in a token's place: first the token itself, then as many of the likeliest
  * ones as the request asks for, in descending order, itself again where it is among them. A request
- * that asks for log-probabilities gets at least the token itself with each. After the head len bytes,
- * which need not be whole UTF-8 sequences. Impossible tokens have -infinity; NaN has only the first
- * echoed token. */
+ * that asks for log-probabilities gets at least the token itself with each. After the head len
+ * bytes, which need not be whole UTF-8 sequences. Impossible tokens have -infinity; NaN has only the
+ * first echoed token. */
 struct top_head {
     uint32_t token;
     float logprob;

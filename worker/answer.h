@@ -4,8 +4,8 @@
  * state after k tokens, which is how a request goes on in another worker. Stop strings apply to the
  * content channel; where the channel changes, what was held back is shown first.
  *
- * Echoed tokens of the prompt come before all others: they have a place and text like any other, but
- * no stop string applies to them and they do not count against n_max.
+ * Echoed tokens of the prompt come before all others: they have a place and text like any other,
+ * but no stop string applies to them and they do not count against n_max.
  */
 #ifndef WORKER_ANSWER_H
 #define WORKER_ANSWER_H

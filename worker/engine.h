@@ -6,6 +6,13 @@
  * through reply.h: for each request accept (or fail) once, the tokens, and done when the answer is
  * over. Where reply_may_go says no it leaves the request alone until resume; after done, fail or
  * forget it does not touch it any more.
+ *
+ * What a request asks for is in its params (the kinds: shm/protocol.h). With echo the prompt's
+ * tokens come first (answer_echo, is_prompt; the first one's log-probability is NaN); with
+ * log-probabilities each token has tops, itself the first. The kinds that make no new tokens accept
+ * with 0 prompt tokens, say what they have to in tokens, at most ANSWER_TOKENS_MAX, and end with
+ * FINISH_STOP; the context is no limit for them. Whatever it is, token i is the same in every
+ * incarnation.
  */
 #ifndef WORKER_ENGINE_H
 #define WORKER_ENGINE_H

@@ -51,7 +51,7 @@ struct params {
  * for a parameter that this worker does not have; then nothing is kept and the tree is freed. */
 int params_parse(struct params *p, struct json_object *root, struct err *e);
 
-/* Every text that the request came with, in order: the contents of its messages, or its prompt. None
+/* Every text that the request came with, in order: the contents of its messages, or its prompt; none
  * of a prompt of ids. */
 typedef void params_text_fn(void *ctx, const char *text, size_t len);
 void params_each_text(const struct params *p, params_text_fn *fn, void *ctx);

@@ -34,9 +34,10 @@ static uint32_t count_prompts(const struct json_object *body, struct param_error
                      json_type_name(found));
     else if (found == JSON_ARRAY && json_length(prompt) == 0)
         param_refuse(e, ERROR_INVALID_BODY, "prompt", "prompt: an array with nothing in it");
+    else if (found == JSON_STRING || is_number(json_at(prompt, 0)))
+        return 1;
     else
-        return found == JSON_STRING || is_number(json_at(prompt, 0)) ? 1
-                                                                      : (uint32_t)json_length(prompt);
+        return (uint32_t)json_length(prompt);
     return 0;
 }
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LOGPROBS_MAX (256u << 20) /* bytes of them in a response that is not streamed */
+#define LOGPROBS_MAX (64u << 20) /* bytes of them in a response that is not streamed */
 
 static void free_choice(struct choice *c)
 {

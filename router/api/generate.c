@@ -27,7 +27,7 @@ static struct router *router_of(const struct exchange *x)
     return x->server->context;
 }
 
-/* ---- the conversation: the client's header, else its leading messages, which later turns repeat */
+/* ---- the conversation: the client's header, else leading messages, which later turns repeat ---- */
 
 static uint64_t hash_value(uint64_t h, const struct json_object *v)
 {

@@ -8,8 +8,8 @@
  *
  * Headers of a stream go out when the workers have accepted all requests, with the first token, or
  * HOLD_MS after the request was found valid, whichever is first: what a worker refuses at once (a
- * prompt that is too long) is still an HTTP status, and a client never waits silently for a queue or a
- * cold load.
+ * prompt that is too long) is still an HTTP status, and a client never waits silently for a queue
+ * or a cold load.
  */
 #ifndef ROUTER_API_GENERATE_H
 #define ROUTER_API_GENERATE_H
@@ -94,8 +94,8 @@ enum handler_result generate(struct exchange *x, const struct form *form);
 /* hold_due expired. */
 void generation_hold_due(void *owner, uint64_t now_ns);
 
-/* One event of the stream: begins with c->head; append the rest to the buffer, the empty line behind
- * it included; end closes it. */
+/* One event of the stream: begins with c->head; append the rest to the buffer, with the empty line
+ * behind it; end closes it. */
 struct buf *generation_event(struct choice *c);
 void generation_event_end(struct choice *c);
 

@@ -1,5 +1,5 @@
-/* Log-probabilities of an answer's tokens, in the two forms of OpenAI's API. Elements are added token
- * by token and taken as one object: with every event of a stream, or once for a whole response.
+/* Log-probabilities of an answer's tokens, in the two forms of OpenAI's API. Elements are added
+ * token by token and taken as one object: with every event of a stream, or once for a response.
  *
  * JSON has no infinity: an impossible token has -9999.0. Text that is not UTF-8 by itself is shown
  * with U+FFFD; chat has the exact bytes beside it. */

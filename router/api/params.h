@@ -21,8 +21,8 @@
 #define IN_ALL        (IN_BOTH | IN_TEXTS | IN_DETOKENIZE)
 
 /* X(name, type, least, most, dialects, use)
- * type: NUMBER INTEGER BOOL STRING OBJECT ARRAY, OBJECTS = array of objects, STOP = string or array of
- * strings, BIAS = numbers by token id, CHOICE = a word or an object, ANY.
+ * type: NUMBER INTEGER BOOL STRING OBJECT ARRAY, OBJECTS = array of objects, STOP = string or array
+ * of strings, BIAS = numbers by token id, CHOICE = a word or an object, ANY.
  * use:  OWN      the dialect's own code reads it
  *       FORWARD  goes to the worker in "sampling"
  *       DEFAULT  only its default value is supported: refused with any other */

@@ -1,5 +1,5 @@
-/* POST /tokenize, /detokenize, /apply-template: what a model's tokenizer and template make of a text,
- * exactly. Requests like any other, with a journal; the answer is what their tokens say. */
+/* POST /tokenize, /detokenize, /apply-template: what a model's tokenizer and template make of a
+ * text, exactly. Requests like any other, with a journal; the answer is what their tokens say. */
 #include "router/api/api.h"
 #include "router/api/generate.h"
 #include "router/api/messages.h"

@@ -369,7 +369,7 @@ static const char *check_token(const struct link *l, const struct request *r,
     if (t->index >= index_max)
         return "beyond the context";
     if (((t->flags & TOKEN_PROMPT) != 0) != is_echoed)
-        return is_echoed ? "a token of the prompt is missing" : "a token of the prompt, not asked for";
+        return is_echoed ? "a token of the prompt is missing" : "not a token of the prompt";
     if (t->n_tops > r->tops_max || (r->tops_max > 0 && t->n_tops == 0))
         return "more tops than asked for, or none";
     for (int i = 1; i < t->n_tops; i++)

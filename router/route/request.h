@@ -38,7 +38,7 @@ struct request_ops {
     void (*failed)(void *owner, enum api_error error, const char *text);
 };
 
-/* The canonical request (shm/protocol.h) as bytes; requests that differ in the seed only share it. */
+/* The canonical request (shm/protocol.h) as bytes. Requests that differ in the seed only share it. */
 struct canonical {
     struct buf json;
     uint32_t n_users;

@@ -1,6 +1,8 @@
 """Several answers to a request: n, several prompts, their seeds, usage, failures, cancellation."""
+import asyncio
 import re
 from pathlib import Path
+from signal import SIGTERM
 
 import pytest
 
@@ -89,7 +91,8 @@ PROMPTS = [
 ]
 
 
-@pytest.mark.parametrize("prompt, n_prompts", [row[1:] for row in PROMPTS], ids=[r[0] for r in PROMPTS])
+@pytest.mark.parametrize("prompt, n_prompts", [row[1:] for row in PROMPTS],
+                         ids=[row[0] for row in PROMPTS])
 def test_prompts(node, prompt, n_prompts):
     """Each prompt gets what it would get alone; the text of ids is that of their words."""
     n = node()
@@ -112,7 +115,8 @@ def test_prompts(node, prompt, n_prompts):
 def test_many_prompts_streamed(node):
     n = node(models={"demo": {"workers": 2}})
     prompts = [f"prompt {i}" for i in range(100)]
-    stream = streams.run(n.address, [completion_request(prompts, seed=1, max_tokens=3, echo=True)])[0]
+    stream = streams.run(n.address, [
+        completion_request(prompts, seed=1, max_tokens=3, echo=True)])[0]
     found = by_index(stream)
     assert {i: text_of(choices) for i, choices in found.items()} == {
         i: prompt + words.text(1, 3) for i, prompt in enumerate(prompts)}
@@ -148,14 +152,16 @@ def test_one_that_is_refused_ends_all(node):
         assert got.error()["code"] == "context_length_exceeded", got
     wait_for("all requests to end", lambda: n.metrics()["cortex_requests_open"] == 0)
     assert n.metrics()["cortex_model_in_flight"] == 0
-    assert completion(n, "short", max_tokens=2, seed=1).json()["choices"][0]["text"] == words.text(1, 2)
+    answer = completion(n, "short", max_tokens=2, seed=1).json()
+    assert answer["choices"][0]["text"] == words.text(1, 2)
 
 
 def test_one_that_fails_later_is_an_error_event(node):
     """After the first byte: an error event, no [DONE], and the others stop, too."""
     n = node(models={"demo": {"simulate_rate": 50, "limit_context": 64, "simulate_prefill_ms": 200,
                               "simulate_fault": "marker:boom", "workers": 2}})
-    stream = streams.run(n.address, [completion_request(["fine", "boom"], max_tokens=60, seed=1)])[0]
+    stream = streams.run(n.address, [
+        completion_request(["fine", "boom"], max_tokens=60, seed=1)])[0]
     assert stream.status == 200
     assert stream.error()["code"] == "request_quarantined"
     assert stream.events()[-1].data != b"[DONE]"
@@ -186,6 +192,28 @@ def test_each_counts_in_the_queue(node):
         conn.send(streams.chat_request("demo", 1, 10000, n=4))
         wait_for("a full queue", lambda: n.metrics()["cortex_model_queue_depth"] == 2)
         assert n.chat().status == 429
+
+
+def test_one_that_waits_too_long_ends_all(node):
+    n = node(models={"demo": {"seats": 1, "simulate_rate": 5}}, gateway={"queue_timeout_s": 1})
+    got = n.chat(n=3, max_tokens=1000)
+    assert got.status == 503 and got.error()["code"] == "no_healthy_node", got
+    wait_for("all requests to end", lambda: n.metrics()["cortex_requests_open"] == 0)
+    assert n.chat(max_tokens=1).status == 200
+
+
+def test_a_stop_ends_all(node):
+    """SIGTERM, a drain that is too short, and an error event for each stream."""
+    n = node(models={"demo": {"seats": 2, "simulate_rate": 20}}, supervisor={"drain_timeout_s": 1})
+
+    async def stop():
+        await asyncio.get_running_loop().run_in_executor(None, lambda: wait_for(
+            "all to be there", lambda: n.metrics()["cortex_requests_open"] == 6))
+        n.signal(SIGTERM)
+
+    found = streams.run(n.address, [streams.chat_request("demo", 1, 10000, n=3)] * 2, disturb=stop)
+    assert [stream.error()["code"] for stream in found] == ["shutting_down"] * 2
+    assert n.process.wait(15) == 0
 
 
 def test_no_slot_for_all(node):

@@ -121,7 +121,8 @@ def test_greedy_as_an_evaluation_harness_finds_out(node):
     must be written alike."""
     n = node()
     ids = words.tokens(words.text(9, 200))
-    logprobs = completion(n, prompt=ids, echo=True, max_tokens=1, logprobs=1)["choices"][0]["logprobs"]
+    answer = completion(n, prompt=ids, echo=True, max_tokens=1, logprobs=1)
+    logprobs = answer["choices"][0]["logprobs"]
     pairs = list(zip(logprobs["token_logprobs"], logprobs["top_logprobs"]))[1:-1]
     greedy = [value == max(top.values()) for value, top in pairs]
     assert greedy == [words.mix(id, i) % 4 == 0 for i, id in enumerate(ids)][1:]
@@ -150,7 +151,8 @@ def test_held_back_text_has_its_event(node):
     """A token whose text waits for a stop string is told at once all the same."""
     n = node()
     stop = words.text(3, 4)[len(words.text(3, 1)):] + "!"
-    stream = streams.run(n.address, [streams.chat_request("demo", 3, 6, logprobs=True, stop=[stop])])[0]
+    stream = streams.run(n.address, [
+        streams.chat_request("demo", 3, 6, logprobs=True, stop=[stop])])[0]
     choices = [c for c in stream.choices() if c["logprobs"]]
     assert [len(c["logprobs"]["content"]) for c in choices] == [1] * 6
     assert [c["delta"]["content"] for c in choices[1:4]] == ["", "", ""]
@@ -173,10 +175,20 @@ def test_tokens_that_are_not_utf8(node, tmp_path):
     assert answer["message"]["reasoning_content"] == "hm"
     assert [bytes(e["bytes"]) for e in content] == [
         b"a", SMILE[:2], SMILE[2:], "ü".encode(), b"\xff", b"hm", b"z"]
-    assert [e["token"] for e in content] == ["a", "\ufffd\ufffd", "\ufffd\ufffd", "ü", "\ufffd", "hm", "z"]
+    assert [e["token"] for e in content] == [
+        "a", "\ufffd\ufffd", "\ufffd\ufffd", "ü", "\ufffd", "hm", "z"]
     logprobs = completion(n, logprobs=2)["choices"][0]["logprobs"]
     assert logprobs["tokens"] == [e["token"] for e in content]
     assert logprobs["text_offset"] == [0, 1, 2, 2, 3, 4, 6]
+
+
+def test_too_many_for_one_response(node):
+    """64 MiB, of all answers together: an error, not memory without end. A stream has no limit."""
+    n = node()
+    got = n.chat(n=128, max_tokens=400, logprobs=True, top_logprobs=20)
+    assert got.status == 400 and "stream it" in got.error()["message"], got
+    wait_for("all requests to end", lambda: n.metrics()["cortex_requests_open"] == 0)
+    assert n.chat(max_tokens=400, logprobs=True, top_logprobs=20).status == 200
 
 
 # --- through deaths ---
@@ -224,7 +236,8 @@ def test_kill_nine(node, workers):
     n.wait_workers()
     metrics = n.metrics()
     assert metrics["cortex_requests_resumed_total"] > 0
-    assert metrics["cortex_request_errors_total"] == metrics["cortex_protocol_violations_total"] == 0
+    assert metrics["cortex_request_errors_total"] == 0
+    assert metrics["cortex_protocol_violations_total"] == 0
     n.check_baseline(before)
 
 

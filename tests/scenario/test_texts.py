@@ -8,7 +8,8 @@ from node import wait_for
 
 TEXT = "nije bibo schön 日本 hello"
 MESSAGES = [{"role": "system", "content": "be brief"},
-            {"role": "user", "content": [{"type": "text", "text": "nije"}, {"type": "text", "text": " bibo"}]},
+            {"role": "user", "content": [{"type": "text", "text": "nije"},
+                                         {"type": "text", "text": " bibo"}]},
             {"role": "assistant", "reasoning_content": "hm", "content": "zahi"},
             {"role": "user", "content": "and?"}]
 RENDERED = "system: be brief\nuser: nije bibo\nassistant: (hm) zahi\nuser: and?\n"
@@ -28,7 +29,8 @@ def test_tokenize(node):
         assert post(n, "/tokenize", model="demo", **{name: TEXT}) == {
             "tokens": ids, "count": 5, "max_model_len": 4096}
     assert post(n, "/tokenize", prompt="")["tokens"] == []
-    assert post(n, "/tokenize", prompt=TEXT, return_token_strs=True)["token_strs"] == words.pieces(TEXT)
+    got = post(n, "/tokenize", prompt=TEXT, return_token_strs=True)
+    assert got["token_strs"] == words.pieces(TEXT)
     assert post(n, "/tokenize", content=TEXT, with_pieces=True)["tokens"] == [
         {"id": id, "piece": piece} for id, piece in zip(ids, words.pieces(TEXT))]
     both = post(n, "/tokenize", content=TEXT, with_pieces=True, return_token_strs=True)
@@ -126,7 +128,8 @@ def test_not_to_be_had(node, field, value):
 
 def test_the_slip_rule_and_methods(node):
     n = node()
-    assert n.post("/v1/v1/completions", {"model": "demo", "prompt": "x", "max_tokens": 1}).status == 200
+    body = {"model": "demo", "prompt": "x", "max_tokens": 1}
+    assert n.post("/v1/v1/completions", body).status == 200
     assert n.post("/v1/tokenize", {"prompt": "x"}).status == 404
     got = n.get("/tokenize")
     assert got.status == 405 and got.field("allow") == "POST"

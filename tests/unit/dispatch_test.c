@@ -639,7 +639,8 @@ static void test_an_echo_without_its_end(void **state)
         for (echoed.index = 0; echoed.index < 4; echoed.index++)
             say(&worker[0], RING_TOKEN, c->request->id, &echoed, sizeof echoed);
         if (round == 0) /* a generated one too early */
-            say(&worker[0], RING_TOKEN, c->request->id, &(struct token_head){.index = 4}, sizeof echoed);
+            say(&worker[0], RING_TOKEN, c->request->id, &(struct token_head){.index = 4},
+                sizeof echoed);
         else if (round == 1)
             say(&worker[0], RING_DONE, c->request->id, &done, sizeof done);
         else
@@ -648,7 +649,8 @@ static void test_an_echo_without_its_end(void **state)
             say(&worker[0], RING_TOKEN, c->request->id,
                 &(struct token_head){.index = 5, .flags = TOKEN_PROMPT}, sizeof echoed);
         else if (round == 3)
-            say(&worker[0], RING_TOKEN, c->request->id, &(struct token_head){.index = 5}, sizeof echoed);
+            say(&worker[0], RING_TOKEN, c->request->id, &(struct token_head){.index = 5},
+                sizeof echoed);
         ring_publish(&worker[0].ring);
         loop();
         assert_int_equal(rt->links[0].state, round == 3 ? LINK_UP : LINK_BROKEN);
@@ -695,7 +697,7 @@ static void test_a_failure_that_cancels_others(void **state)
     assert_true(TAILQ_EMPTY(&rt->models[0].trials));
     assert_int_equal(request_pool_open(&rt->requests), 0);
 
-    start_worker(0); /* refused by the worker in the middle of its turn, the others are there, too */
+    start_worker(0); /* refused by the worker, in the middle of its turn; the others run there */
     for (int i = 0; i < 10; i++)
         start_client(i)->request->ops = &family;
     run(&worker[0], 2);
