@@ -44,9 +44,9 @@ static bool has_layer(const struct model_config *c, enum layer_kind kind)
     return false;
 }
 
-static uint32_t least(uint64_t a, uint64_t b)
+static uint64_t least(uint64_t a, uint64_t b)
 {
-    return (uint32_t)(a < b ? a : b);
+    return a < b ? a : b;
 }
 
 static int refuse(const struct memory_plan *p, uint64_t kv, uint64_t state, struct err *e)
@@ -65,7 +65,7 @@ static int refuse(const struct memory_plan *p, uint64_t kv, uint64_t state, stru
 static struct forward_shape shape_of(const struct memory_request *r, uint32_t context)
 {
     uint32_t rows = (uint32_t)r->settings->batch_tokens;
-    uint32_t spans = least((uint64_t)r->settings->seats, rows);
+    uint64_t spans = least((uint64_t)r->settings->seats, rows);
 
     return (struct forward_shape){.rows = (int32_t)rows,
                                   .spans = (int32_t)spans,
@@ -97,7 +97,7 @@ int memory_plan_make(struct memory_plan *p, const struct memory_request *r, stru
 {
     const struct model_config *c = r->config;
     struct forward_bytes bytes;
-    uint32_t context = least((uint64_t)r->settings->limit_context, c->max_positions);
+    uint32_t context = (uint32_t)least((uint64_t)r->settings->limit_context, c->max_positions);
 
     *p = (struct memory_plan){.allowed = find_allowed(r),
                               .weights = r->weights_bytes,
