@@ -19,7 +19,8 @@ static void add_setting(struct buf *out, const char *name, const struct json_obj
 {
     if (value == NULL)
         return;
-    buf_printf(out, "%s: ", name);
+    buf_add_str(out, name);
+    buf_add_str(out, ": ");
     json_write(value, out);
     buf_add_char(out, '\n');
 }
@@ -51,7 +52,8 @@ static void render(struct buf *out, const struct params *params)
         const struct json_object *m = json_at(params->messages, i);
         const struct json_object *role = json_get(m, "role");
         bool has_role = role != NULL && json_type_of(role) == JSON_STRING;
-        buf_printf(out, "%s: ", has_role ? json_string(role, NULL) : "nobody");
+        buf_add_str(out, has_role ? json_string(role, NULL) : "nobody");
+        buf_add_str(out, ": ");
         add_reasoning(out, m);
         params_message_text(m, add_text, out);
         buf_add_char(out, '\n');
@@ -77,16 +79,6 @@ static bool is_space(char c)
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-/* The token of text[from, to), which has spaces around it. */
-static uint32_t find_token(const char *text, size_t from, size_t to)
-{
-    while (from < to && is_space(text[from]))
-        from++;
-    while (to > from && is_space(text[to - 1]))
-        to--;
-    return sim_word_token(text + from, to - from);
-}
-
 static size_t skip(const char *text, size_t from, size_t limit, bool spaces)
 {
     while (from < limit && is_space(text[from]) == spaces)
@@ -105,7 +97,7 @@ static void split_text(struct sim_prompt *p)
         end = skip(text, skip(text, from, limit, true), limit, false);
         if (skip(text, end, limit, true) == len) /* the last one has the spaces behind it, too */
             end = len;
-        add_piece(p, find_token(text, from, end), end);
+        add_piece(p, SIM_NO_TOKEN, end);
     }
 }
 
@@ -155,4 +147,20 @@ const char *sim_prompt_piece(const struct sim_prompt *p, uint32_t i, size_t *len
     CHECK(i < p->n);
     *len = p->piece[i].end - from;
     return p->text.data + from;
+}
+
+uint32_t sim_prompt_token(const struct sim_prompt *p, uint32_t i)
+{
+    size_t len;
+    const char *piece = sim_prompt_piece(p, i, &len);
+
+    if (p->piece[i].token != SIM_NO_TOKEN)
+        return p->piece[i].token;
+    while (len > 0 && is_space(*piece)) {
+        piece++;
+        len--;
+    }
+    while (len > 0 && is_space(piece[len - 1]))
+        len--;
+    return sim_word_token(piece, len);
 }

@@ -8,9 +8,10 @@
 #define SIM_PIECE_MAX 200 /* bytes of a token; a longer word is several */
 
 struct sim_piece {
-    uint32_t token;
-    uint32_t end; /* of its bytes in the text; they begin where those of the one before end */
+    uint32_t token; /* SIM_NO_TOKEN: not looked up yet */
+    uint32_t end;   /* of its bytes in the text; they begin where those of the one before end */
 };
+#define SIM_NO_TOKEN UINT32_MAX
 
 struct sim_prompt {
     struct buf text;         /* owned */
@@ -24,5 +25,6 @@ void sim_prompt_free(struct sim_prompt *p);
 
 /* The bytes of a token, borrowed: not always whole UTF-8 sequences. */
 const char *sim_prompt_piece(const struct sim_prompt *p, uint32_t i, size_t *len);
+uint32_t sim_prompt_token(const struct sim_prompt *p, uint32_t i);
 
 #endif

@@ -12,7 +12,7 @@ static void say_piece(const struct sim_seat *seat, uint32_t index, struct token 
     t->text = sim_prompt_piece(&seat->prompt, index, &t->len);
     t->is_prompt = kind == PROMPT_COMPLETION;
     if (kind == PROMPT_COMPLETION || kind == PROMPT_TOKENIZE)
-        t->id = seat->prompt.piece[index].token;
+        t->id = sim_prompt_token(&seat->prompt, index);
 }
 
 static void say_script(const struct sim_seat *seat, uint32_t index, struct token *t)
