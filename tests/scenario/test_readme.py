@@ -1,7 +1,9 @@
 """The README's commands are run."""
+import contextlib
 import os
 import re
 import shlex
+import socket
 import subprocess
 from signal import SIGINT
 
@@ -24,15 +26,21 @@ def commands():
                 yield line.split("#")[0].strip()
 
 
+def free_pair():
+    """A port whose next one is free, too: that of the metrics."""
+    while True:
+        port = free_ports(1)[0]
+        with socket.socket() as s, contextlib.suppress(OSError, OverflowError):
+            s.bind(("127.0.0.1", port + 1))
+            return port
+
+
 @pytest.fixture
 def served(tmp_path):
     """tools/run in the foreground on ports of its own."""
     if BIN_DIR != ROOT / "build" / "release" / "bin":
         pytest.skip("tools/run serves the release build")
-    while True:
-        port = free_ports(1)[0]
-        if port + 1 < 65536:
-            break
+    port = free_pair()
     instance = f"readme-{os.getpid()}"
     log = open(tmp_path / "run.log", "w+")
     process = subprocess.Popen(
@@ -40,8 +48,13 @@ def served(tmp_path):
         stdin=subprocess.DEVNULL, start_new_session=True,
         env={**os.environ, "CORTEX_INSTANCE__NAME": instance})
     text = lambda: (tmp_path / "run.log").read_text()
+
+    def is_ready():
+        assert process.poll() is None, text()
+        return "is ready" in text()
+
     try:
-        wait_for("tools/run to be ready", lambda: "is ready" in text(), 60)
+        wait_for("tools/run to be ready", is_ready, 60)
         yield port, instance, text, process
         process.send_signal(SIGINT)
         assert process.wait(15) == 0, text()
@@ -78,8 +91,8 @@ def test_readme_commands(served):
 def test_printed_commands_work(served):
     port, instance, text, _ = served
     printed = [line.strip() for line in text().splitlines()
-               if line.startswith("  curl") or "/cortexctl " in line]
-    assert len(printed) >= 4, text()
+               if line.startswith("  curl") or "/cortexctl " in line or "/cortex run " in line]
+    assert len(printed) >= 5, text()
     for command in printed:
         done = run_shell(command, port, instance)
         assert done.returncode == 0 and done.stdout, (command, done)
