@@ -161,12 +161,10 @@ int regex_find(const struct regex *r, struct regex_work *w, const char *text, si
     CHECK(from <= len);
     while ((rc = match(r, w, text, len, from, limit)) == PCRE2_ERROR_MATCHLIMIT ||
            rc == PCRE2_ERROR_DEPTHLIMIT) {
-        if (w->budget <= limit)
+        if (limit > w->budget / LIMIT_GROWTH)
             return refuse_text(rc, e);
-        w->budget -= limit;
         limit *= LIMIT_GROWTH;
-        if (limit > w->budget)
-            limit = w->budget;
+        w->budget -= limit; /* of this next one, and so of more than the last */
     }
     if (rc == PCRE2_ERROR_NOMATCH)
         return 0;

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #define FILE_NAME "tokenizer.json"
+#define KEEP_MAX  ((size_t)256 << 10) /* bytes of a text */
 #define MEMBERS \
     "version truncation padding added_tokens normalizer pre_tokenizer post_processor decoder model"
 
@@ -129,9 +130,13 @@ static struct work *take_work(struct pool *p)
     return w;
 }
 
-static void give_back(struct pool *p, struct work *w)
+/* What has grown for a long text is not kept. */
+static void give_back(struct pool *p, struct work *w, size_t len)
 {
-    bpe_work_trim(&w->bpe);
+    if (len > KEEP_MAX) {
+        free_work(w);
+        return;
+    }
     pthread_mutex_lock(&p->lock);
     w->next = p->at_rest;
     p->at_rest = w;
@@ -210,7 +215,7 @@ int tokenizer_new(const char *json, size_t len, struct tokenizer **out, struct e
     struct work *w = take_work(t->pool);
     rc = read_parts(t, root, w, e);
     json_free(&root);
-    give_back(t->pool, w);
+    give_back(t->pool, w, 0);
     if (rc == 0)
         *out = t;
     else
@@ -358,7 +363,7 @@ int tokenizer_encode(const struct tokenizer *t, const struct tokenizer_input *in
         add_all(out, &t->post.behind);
     if (rc != 0)
         out->n = n_before;
-    give_back(t->pool, w);
+    give_back(t->pool, w, in->len);
     return rc;
 }
 

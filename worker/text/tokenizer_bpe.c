@@ -11,7 +11,6 @@
 #include <string.h>
 
 #define SHORT_MAX    32        /* symbols that the plain loop merges */
-#define TRIM_SYMBOLS ((size_t)1 << 16)
 #define CACHE_WORDS  4096u
 #define CACHE_TEXT   30
 #define CACHE_IDS    8
@@ -39,22 +38,6 @@ void bpe_work_free(struct bpe_work *w)
     free(w->cache);
     buf_free(&w->mapped);
     *w = (struct bpe_work){0};
-}
-
-void bpe_work_trim(struct bpe_work *w)
-{
-    if (w->cap > TRIM_SYMBOLS) {
-        free(w->symbols);
-        w->symbols = NULL;
-        w->cap = 0;
-    }
-    if (w->heap_cap > TRIM_SYMBOLS) {
-        free(w->heap);
-        w->heap = NULL;
-        w->heap_cap = 0;
-    }
-    if (w->mapped.cap > TRIM_SYMBOLS)
-        buf_free(&w->mapped);
 }
 
 /* --- from characters to symbols --- */

@@ -59,8 +59,6 @@ struct bpe_work {
 };
 void bpe_work_init(struct bpe_work *w);
 void bpe_work_free(struct bpe_work *w);
-/* Give back what an unusually long word took. */
-void bpe_work_trim(struct bpe_work *w);
 
 /* Append the ids of a word: not empty, well-formed, below 4 GiB. is_bytes: its bytes are to be
  * looked up as their characters; the same in all calls with w. 0; -EINVAL when a character is

@@ -47,7 +47,7 @@ static int run_form(const struct normalizer_step *s, struct normalizer_work *w,
     for (; unicode_next_unsettled(s->form, in->p, in->len, &begin, &end); begin = done = end) {
         text_copy(out, done, begin);
         buf_clear(&w->scratch);
-        unicode_normalize(s->form, in->p + begin, end - begin, &w->scratch);
+        unicode_normalize(s->form, in->p + begin, end - begin, &w->points, &w->scratch);
         put_normal(out, begin, end, w->scratch.data, w->scratch.len);
     }
     text_copy(out, done, in->len);
@@ -221,6 +221,7 @@ void normalizer_work_free(struct normalizer_work *w)
         free(w->sides[i].cuts);
     }
     buf_free(&w->scratch);
+    buf_free(&w->points);
     *w = (struct normalizer_work){0};
 }
 

@@ -23,7 +23,7 @@ void normalizer_free(struct normalizer *n);
 /* Two texts that the steps go back and forth between; one of this for each thread. */
 struct normalizer_work {
     struct regex_work *regex; /* borrowed */
-    struct buf scratch;
+    struct buf scratch, points;
     struct normalizer_side {
         struct buf text;
         struct text_cut *cuts;

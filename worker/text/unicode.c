@@ -218,7 +218,8 @@ static void sort_all_marks(utf8proc_int32_t *points, size_t n)
 /* The longest decomposition of one character, that of U+FDFA. */
 #define PARTS_MAX 18
 
-void unicode_normalize(enum unicode_form_name form, const char *text, size_t len, struct buf *out)
+void unicode_normalize(enum unicode_form_name form, const char *text, size_t len,
+                       struct buf *scratch, struct buf *out)
 {
     static const unsigned of_form[] = {
         [UNICODE_NFC] = UTF8PROC_STABLE | UTF8PROC_COMPOSE,
@@ -228,24 +229,23 @@ void unicode_normalize(enum unicode_form_name form, const char *text, size_t len
     };
     const utf8proc_option_t options = (utf8proc_option_t)of_form[form];
     const size_t size = sizeof(utf8proc_int32_t);
-    struct buf work = {0}; /* of code points; a stretch is rare, and most are short */
     int boundary = UTF8PROC_BOUNDCLASS_START;
     size_t n_read;
 
+    buf_clear(scratch);
     for (size_t at = 0; at < len; at += n_read) {
         utf8proc_int32_t c = (utf8proc_int32_t)utf8_decode(text + at, &n_read);
-        void *to = buf_reserve(&work, (PARTS_MAX + 1) * size);
+        void *to = buf_reserve(scratch, (PARTS_MAX + 1) * size); /* reencode wants one more */
         utf8proc_ssize_t n = utf8proc_decompose_char(c, to, PARTS_MAX, options, &boundary);
         CHECK(n > 0 && n <= PARTS_MAX);
-        buf_commit(&work, (size_t)n * size);
+        buf_commit(scratch, (size_t)n * size);
     }
-    utf8proc_int32_t *points = (void *)work.data;
-    size_t n_points = work.len / size;
+    utf8proc_int32_t *points = (void *)scratch->data;
+    size_t n_points = scratch->len / size;
     sort_all_marks(points, n_points);
     utf8proc_ssize_t n = utf8proc_reencode(points, (utf8proc_ssize_t)n_points, options);
     CHECK(n > 0);
-    buf_add(out, work.data, (size_t)n);
-    buf_free(&work);
+    buf_add(out, scratch->data, (size_t)n);
 }
 
 /* --- proxies --- */

@@ -26,8 +26,9 @@ enum unicode_form_name { UNICODE_NFC, UNICODE_NFD, UNICODE_NFKC, UNICODE_NFKD };
  * stretches stays, and each can be normalised by itself. false when there is none. */
 bool unicode_next_unsettled(enum unicode_form_name form, const char *text, size_t len,
                             size_t *begin, size_t *end);
-/* Append the normalised stretch. */
-void unicode_normalize(enum unicode_form_name form, const char *text, size_t len, struct buf *out);
+/* Append the normalised stretch. scratch: what is in it does not matter. */
+void unicode_normalize(enum unicode_form_name form, const char *text, size_t len,
+                       struct buf *scratch, struct buf *out);
 
 /* true when the text has characters that the library knows and Unicode 14.0 does not: then out
  * holds the text with an older character of the same category and length in the place of each. */
