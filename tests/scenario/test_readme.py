@@ -1,7 +1,9 @@
 """The README's commands are run."""
+import contextlib
 import os
 import re
 import shlex
+import socket
 import subprocess
 from signal import SIGINT
 
@@ -24,15 +26,21 @@ def commands():
                 yield line.split("#")[0].strip()
 
 
+def two_free_ports():
+    """The first of two neighbours, which is what --port takes."""
+    while True:
+        port = free_ports(1)[0]
+        with contextlib.suppress(OSError, OverflowError), socket.socket() as second:
+            second.bind(("127.0.0.1", port + 1))
+            return port
+
+
 @pytest.fixture
 def served(tmp_path):
     """tools/run in the foreground on ports of its own."""
     if BIN_DIR != ROOT / "build" / "release" / "bin":
         pytest.skip("tools/run serves the release build")
-    while True:
-        port = free_ports(1)[0]
-        if port + 1 < 65536:
-            break
+    port = two_free_ports()
     instance = f"readme-{os.getpid()}"
     log = open(tmp_path / "run.log", "w+")
     process = subprocess.Popen(
