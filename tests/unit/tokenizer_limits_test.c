@@ -76,6 +76,7 @@ static void a_long_word_takes_n_log_n_steps(void **state)
             word[at] = words[i][at % len];
         for (size_t n = 1 << 10, log = 10; n <= most; n *= 4, log += 2) {
             struct token_ids ids = {0};
+            m.has_joins = false;
             uint64_t steps = count_steps(&m, word, n, &ids);
             if (steps > 4 * n * log)
                 fail_msg("%zu bytes of %s took %llu steps", n, words[i],
@@ -88,31 +89,35 @@ static void a_long_word_takes_n_log_n_steps(void **state)
     bpe_free(&m);
 }
 
-/* The loop for short words and the heap for long ones give the same: here the same word once by
- * itself and once as the beginning of a word that is long enough, behind a character that nothing
- * merges with. */
-static void short_and_long_words_are_merged_alike(void **state)
+/* The loop for short words, the heap for long ones, and words that are cut give the same: here a word
+ * by itself, and as the beginning of one that is long enough, behind which nothing merges. */
+static void words_are_merged_alike_in_every_way(void **state)
 {
     struct bpe m = make_model();
     uint32_t seed = 1;
 
     (void)state;
+    assert_true(m.has_joins);
     for (int round = 0; round < 2000; round++) {
         char word[128];
-        struct token_ids alone = {0}, within = {0};
+        struct token_ids alone = {0}, merged = {0}, cut = {0};
         size_t n = 1 + seed % 31;
-        for (size_t i = 0; i < n; i++) {
+        for (size_t i = 0; i < n + 40; i++) {
             seed = seed * 1103515245 + 12345;
-            word[i] = (seed >> 16) % 5 == 0 ? 'b' : 'a';
+            word[i] = i >= n || (seed >> 16) % 5 == 0 ? 'b' : 'a';
         }
-        for (size_t i = n; i < n + 40; i++)
-            word[i] = 'b'; /* what ends in b merges with no b */
         count_steps(&m, word, n, &alone);
-        count_steps(&m, word, n + 40, &within);
-        assert_int_equal(within.n, alone.n + 40);
-        assert_memory_equal(within.id, alone.id, alone.n * sizeof *alone.id);
+        count_steps(&m, word, n + 40, &cut);
+        m.has_joins = false;
+        count_steps(&m, word, n + 40, &merged);
+        m.has_joins = true;
+        assert_int_equal(merged.n, alone.n + 40);
+        assert_int_equal(cut.n, alone.n + 40);
+        assert_memory_equal(merged.id, alone.id, alone.n * sizeof *alone.id);
+        assert_memory_equal(cut.id, merged.id, merged.n * sizeof *merged.id);
         token_ids_free(&alone);
-        token_ids_free(&within);
+        token_ids_free(&merged);
+        token_ids_free(&cut);
     }
     bpe_free(&m);
 }
@@ -182,7 +187,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_long_word_takes_n_log_n_steps),
-        cmocka_unit_test(short_and_long_words_are_merged_alike),
+        cmocka_unit_test(words_are_merged_alike_in_every_way),
         cmocka_unit_test(much_of_anything_is_encoded),
         cmocka_unit_test(a_pattern_that_takes_a_square_ends),
         cmocka_unit_test(a_text_has_a_largest_length),
