@@ -50,7 +50,8 @@ static struct bpe make_model(void)
     return m;
 }
 
-static uint64_t count_steps(const struct bpe *m, const char *word, size_t len, struct token_ids *ids)
+static uint64_t count_steps(const struct bpe *m, const char *word, size_t len,
+                            struct token_ids *ids)
 {
     struct bpe_work w;
 
@@ -79,8 +80,7 @@ static void a_long_word_takes_n_log_n_steps(void **state)
             m.has_joins = false;
             uint64_t steps = count_steps(&m, word, n, &ids);
             if (steps > 4 * n * log)
-                fail_msg("%zu bytes of %s took %llu steps", n, words[i],
-                         (unsigned long long)steps);
+                fail_msg("%zu bytes of %s took %llu steps", n, words[i], (unsigned long long)steps);
             assert_true(ids.n > 0);
             token_ids_free(&ids);
         }
@@ -89,8 +89,8 @@ static void a_long_word_takes_n_log_n_steps(void **state)
     bpe_free(&m);
 }
 
-/* The loop for short words, the heap for long ones, and words that are cut give the same: here a word
- * by itself, and as the beginning of one that is long enough, behind which nothing merges. */
+/* The loop for short words, the heap for long ones, and words that are cut give the same: here a
+ * word by itself, and as the beginning of one that is long enough, behind which nothing merges. */
 static void words_are_merged_alike_in_every_way(void **state)
 {
     struct bpe m = make_model();
@@ -125,10 +125,11 @@ static void words_are_merged_alike_in_every_way(void **state)
 /* Much of one thing or another through whole tokenizers: it ends. */
 static void much_of_anything_is_encoded(void **state)
 {
-    static const char *const names[] = {"gpt2", "qwen2", "gpt_oss", "deepseek", "llama2", "mistral",
-                                        "metaspace", "gemma"};
-    static const char *const parts[] = {"a", " ", "\n", "1", "!", "\xe4\xbd\xa0", "\xcc\x81\xcc\xa3",
-                                        "e\xcc\x81", "<|im_", "\xf0\x9f\x98\x80 ", "a ", "\xff"};
+    static const char *const names[] = {"gpt2",   "qwen2",   "gpt_oss",   "deepseek",
+                                        "llama2", "mistral", "metaspace", "gemma"};
+    static const char *const parts[] = {"a",  " ",         "\n",   "1",   "!",
+                                        "a ", "e\xcc\x81", "<|im_", "\xff", "\xe4\xbd\xa0",
+                                        "\xcc\x81\xcc\xa3", "\xf0\x9f\x98\x80 "};
 
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {

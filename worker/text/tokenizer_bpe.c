@@ -9,10 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SHORT_MAX    32        /* symbols that the plain loop merges */
-#define CACHE_WORDS  4096u
-#define CACHE_TEXT   30
-#define CACHE_IDS    8
+#define SHORT_MAX   32 /* symbols that the plain loop merges */
+#define CACHE_WORDS 4096u
+#define CACHE_TEXT  30
+#define CACHE_IDS   8
 
 /* A word that was encoded before: one cache line. */
 struct bpe_cached {
@@ -77,8 +77,7 @@ static int split_word(const struct bpe *m, struct bpe_work *w, const char *word,
 
     w->n = 0;
     for (size_t i = 0; i < len; i += n) {
-        uint32_t c =
-            is_bytes ? bpe_byte_char((unsigned char)word[i]) : utf8_decode(word + i, &n);
+        uint32_t c = is_bytes ? bpe_byte_char((unsigned char)word[i]) : utf8_decode(word + i, &n);
         uint32_t id = find_char(m, c);
         if (id != VOCAB_NONE) {
             if (is_pending)
@@ -179,7 +178,8 @@ static void look_at(const struct bpe *m, struct bpe_work *w, uint32_t i)
 {
     struct bpe_symbol *s = &w->symbols[i];
 
-    s->rank = s->next == VOCAB_NONE ? VOCAB_NONE : pairs_find(&m->ranks, s->id, w->symbols[s->next].id);
+    s->rank =
+        s->next == VOCAB_NONE ? VOCAB_NONE : pairs_find(&m->ranks, s->id, w->symbols[s->next].id);
     push(w, s->rank, i);
 }
 

@@ -1,6 +1,6 @@
-/* Byte pair encoding: from one word to ids. Of all neighbours that can be merged those of the lowest
- * rank are taken first, of equal ones the leftmost. A short word is merged by a plain loop, a long
- * one by a heap: n log n, whatever the word.
+/* Byte pair encoding: from one word to ids. Of all neighbours that can be merged those of the
+ * lowest rank are taken first, of equal ones the leftmost. A short word is merged by a plain loop,
+ * a long one by a heap: n log n, whatever the word.
  *
  * Where the whole text is one word, it is cut first where no merge can ever join what is left and
  * right: a merge that does would have a left part that ends in the one character and a right part
@@ -17,12 +17,12 @@
 
 struct bpe {
     struct vocab vocab;
-    struct pairs ranks;   /* of the pairs that can be merged: their place among the merges */
-    uint32_t *merged;     /* by rank: what a pair becomes */
+    struct pairs ranks; /* of the pairs that can be merged: their place among the merges */
+    uint32_t *merged;   /* by rank: what a pair becomes */
     uint32_t n_merges;
-    struct pairs joins;   /* characters, as their ids, where a merge has its seam; the number is 0 */
-    bool has_joins;       /* so that words may be cut where there is no join */
-    uint32_t *chars;        /* ids of the tokens of one character, by code point below BPE_CHARS */
+    struct pairs joins; /* characters, as their ids, where a merge has its seam; the number is 0 */
+    bool has_joins;     /* so that words may be cut where there is no join */
+    uint32_t *chars;    /* ids of the tokens of one character, by code point below BPE_CHARS */
     uint32_t fallback[256]; /* of <0x00> to <0xFF> */
     uint32_t unk;           /* what stands for an unknown character; VOCAB_NONE: nothing does */
     char *unk_text;         /* as the file names it, if it does: may be missing in the vocabulary */

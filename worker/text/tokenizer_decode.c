@@ -100,8 +100,8 @@ static void to_bytes(const uint16_t bytes[512], const struct buf *text, struct b
     }
 }
 
-static int run_step(const struct token_step *s, struct regex_work *work,
-                    const uint16_t bytes[512], struct buf *text, struct buf *out, struct err *e)
+static int run_step(const struct token_step *s, struct regex_work *work, const uint16_t bytes[512],
+                    struct buf *text, struct buf *out, struct err *e)
 {
     switch (s->kind) {
     case STEP_REPLACE:

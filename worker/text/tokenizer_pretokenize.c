@@ -295,7 +295,7 @@ static int read_byte_level(void *to, const struct json_object *o, struct err *e)
 static int read_behaviour(struct pretokenizer_stage *s, const struct json_object *o, struct err *e)
 {
 #define X(constant, name) name,
-    static const char *const names[] = {BEHAVIOURS(X)};
+    static const char *const names[] = { BEHAVIOURS(X) };
 #undef X
     unsigned behaviour;
     int rc = tokenizer_read_word(o, "behavior", names, BEHAVIOURS_N, &behaviour, e);
@@ -374,7 +374,7 @@ static int read_fixed_length(void *to, const struct json_object *o, struct err *
 static int read_scheme(struct pretokenizer_stage *s, const struct json_object *o, struct err *e)
 {
 #define X(constant, name) name,
-    static const char *const names[] = {SCHEMES(X)};
+    static const char *const names[] = { SCHEMES(X) };
 #undef X
     bool adds_space = true;
     unsigned scheme = SCHEME_ALWAYS;
