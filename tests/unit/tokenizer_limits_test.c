@@ -127,9 +127,18 @@ static void much_of_anything_is_encoded(void **state)
 {
     static const char *const names[] = {"gpt2",   "qwen2",   "gpt_oss",   "deepseek",
                                         "llama2", "mistral", "metaspace", "gemma"};
-    static const char *const parts[] = {"a",  " ",         "\n",   "1",   "!",
-                                        "a ", "e\xcc\x81", "<|im_", "\xff", "\xe4\xbd\xa0",
-                                        "\xcc\x81\xcc\xa3", "\xf0\x9f\x98\x80 "};
+    static const char *const parts[] = {"a",
+                                        " ",
+                                        "\n",
+                                        "1",
+                                        "!",
+                                        "a ",
+                                        "e\xcc\x81",
+                                        "<|im_",
+                                        "\xff",
+                                        "\xe4\xbd\xa0",
+                                        "\xcc\x81\xcc\xa3",
+                                        "\xf0\x9f\x98\x80 "};
 
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
@@ -171,6 +180,39 @@ static void a_pattern_that_takes_a_square_ends(void **state)
     free(text);
 }
 
+static void expect_growth_refused(const char *part, const char *step)
+{
+    struct buf json = {0};
+    struct tokenizer *t;
+    struct token_ids ids = {0};
+    struct tokenizer_input in = {.text = "          ", .len = 10};
+    struct err e = {0};
+
+    buf_printf(&json, "{\"model\":{\"vocab\":{\"a\":0},\"merges\":[]},%s[", part);
+    for (int i = 0; i < 30; i++)
+        buf_printf(&json, "%s%s", i > 0 ? "," : "", step);
+    buf_add_str(&json, "]}}");
+    assert_int_equal(tokenizer_new(json.data, json.len, &t, &e), 0);
+    assert_int_equal(tokenizer_encode(t, &in, &ids, &e), -E2BIG);
+    assert_non_null(strstr(e.text, "10 bytes of text have grown to"));
+    tokenizer_free(&t);
+    buf_free(&json);
+}
+
+/* Each step makes two bytes of one: thirty of them a thousand million. */
+static void a_text_does_not_grow_without_end(void **state)
+{
+    (void)state;
+    expect_growth_refused("\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":",
+                          "{\"type\":\"ByteLevel\"}");
+    expect_growth_refused("\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":",
+                          "{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},"
+                          "\"content\":\"  \"}");
+    expect_growth_refused("\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":",
+                          "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,"
+                          "\"trim_offsets\":false,\"use_regex\":false}");
+}
+
 static void a_text_has_a_largest_length(void **state)
 {
     struct tokenizer *t = fixture_tokenizer("gpt2");
@@ -180,7 +222,7 @@ static void a_text_has_a_largest_length(void **state)
 
     (void)state;
     assert_int_equal(tokenizer_encode(t, &in, &ids, &e), -E2BIG);
-    assert_string_equal(e.text, "the text has 268435457 bytes, expected at most 268435456");
+    assert_string_equal(e.text, "the text has 67108865 bytes, expected at most 67108864");
     tokenizer_free(&t);
 }
 
@@ -191,6 +233,7 @@ int main(void)
         cmocka_unit_test(words_are_merged_alike_in_every_way),
         cmocka_unit_test(much_of_anything_is_encoded),
         cmocka_unit_test(a_pattern_that_takes_a_square_ends),
+        cmocka_unit_test(a_text_does_not_grow_without_end),
         cmocka_unit_test(a_text_has_a_largest_length),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -24,7 +24,7 @@
 
 #define TOKENIZER_JSON_MAX  (128u << 20)
 #define TOKENIZER_NODES_MAX 4000000u /* values in the file */
-#define TOKENIZER_TEXT_MAX  (256u << 20)
+#define TOKENIZER_TEXT_MAX  (64u << 20)
 #define TOKENIZER_NOT_FOUND UINT32_MAX
 
 struct tokenizer;

@@ -50,6 +50,9 @@ static int replace(const struct token_step *s, struct regex_work *work, struct b
         buf_add(out, text->data + done, begin - done);
         buf_add(out, s->content, s->content_len);
         done = end;
+        rc = text_check_growth(text->len, out->len, e);
+        if (rc != 0)
+            break;
     }
     buf_add(out, text->data + done, text->len - done);
     buf_free(&proxies);
