@@ -3,7 +3,7 @@
 
 compare_tokenizer.py DRIVER [--seconds N] [--seed N] [--family NAME] [--json TOKENIZER_JSON]
 
-DRIVER is tokenizer_driver of a build. Needs tokenizers==0.23.3. Every family of
+DRIVER is build/release/tests/tokenizer_driver. Needs tokenizers==0.23.3. Every family of
 tokenizer_families.py gets its share of the time; what differs is shown, and the exit code is 1.
 """
 import argparse

@@ -30,8 +30,8 @@ static int free_work(void **state)
 }
 
 /* The subject with each match replaced. */
-static void replace_all(const struct pattern *p, const struct json_object *subject,
-                        const char *by, struct buf *out)
+static void replace_all(const struct pattern *p, const struct json_object *subject, const char *by,
+                        struct buf *out)
 {
     struct pattern_walk k;
     struct buf proxies = {0};

@@ -50,7 +50,8 @@ static struct bpe make_model(void)
     return m;
 }
 
-static uint64_t count_steps(const struct bpe *m, const char *word, size_t len, struct token_ids *ids)
+static uint64_t count_steps(const struct bpe *m, const char *word, size_t len,
+                            struct token_ids *ids)
 {
     struct bpe_work w;
 
@@ -76,10 +77,10 @@ static void a_long_word_takes_n_log_n_steps(void **state)
             word[at] = words[i][at % len];
         for (size_t n = 1 << 10, log = 10; n <= most; n *= 4, log += 2) {
             struct token_ids ids = {0};
+            m.has_joins = false;
             uint64_t steps = count_steps(&m, word, n, &ids);
             if (steps > 4 * n * log)
-                fail_msg("%zu bytes of %s took %llu steps", n, words[i],
-                         (unsigned long long)steps);
+                fail_msg("%zu bytes of %s took %llu steps", n, words[i], (unsigned long long)steps);
             assert_true(ids.n > 0);
             token_ids_free(&ids);
         }
@@ -88,31 +89,35 @@ static void a_long_word_takes_n_log_n_steps(void **state)
     bpe_free(&m);
 }
 
-/* The loop for short words and the heap for long ones give the same: here the same word once by
- * itself and once as the beginning of a word that is long enough, behind a character that nothing
- * merges with. */
-static void short_and_long_words_are_merged_alike(void **state)
+/* The loop for short words, the heap for long ones, and words that are cut give the same: here a
+ * word by itself, and as the beginning of one that is long enough, behind which nothing merges. */
+static void words_are_merged_alike_in_every_way(void **state)
 {
     struct bpe m = make_model();
     uint32_t seed = 1;
 
     (void)state;
+    assert_true(m.has_joins);
     for (int round = 0; round < 2000; round++) {
         char word[128];
-        struct token_ids alone = {0}, within = {0};
+        struct token_ids alone = {0}, merged = {0}, cut = {0};
         size_t n = 1 + seed % 31;
-        for (size_t i = 0; i < n; i++) {
+        for (size_t i = 0; i < n + 40; i++) {
             seed = seed * 1103515245 + 12345;
-            word[i] = (seed >> 16) % 5 == 0 ? 'b' : 'a';
+            word[i] = i >= n || (seed >> 16) % 5 == 0 ? 'b' : 'a';
         }
-        for (size_t i = n; i < n + 40; i++)
-            word[i] = 'b'; /* what ends in b merges with no b */
         count_steps(&m, word, n, &alone);
-        count_steps(&m, word, n + 40, &within);
-        assert_int_equal(within.n, alone.n + 40);
-        assert_memory_equal(within.id, alone.id, alone.n * sizeof *alone.id);
+        count_steps(&m, word, n + 40, &cut);
+        m.has_joins = false;
+        count_steps(&m, word, n + 40, &merged);
+        m.has_joins = true;
+        assert_int_equal(merged.n, alone.n + 40);
+        assert_int_equal(cut.n, alone.n + 40);
+        assert_memory_equal(merged.id, alone.id, alone.n * sizeof *alone.id);
+        assert_memory_equal(cut.id, merged.id, merged.n * sizeof *merged.id);
         token_ids_free(&alone);
-        token_ids_free(&within);
+        token_ids_free(&merged);
+        token_ids_free(&cut);
     }
     bpe_free(&m);
 }
@@ -120,10 +125,20 @@ static void short_and_long_words_are_merged_alike(void **state)
 /* Much of one thing or another through whole tokenizers: it ends. */
 static void much_of_anything_is_encoded(void **state)
 {
-    static const char *const names[] = {"gpt2", "qwen2", "gpt_oss", "deepseek", "llama2", "mistral",
-                                        "metaspace", "gemma"};
-    static const char *const parts[] = {"a", " ", "\n", "1", "!", "\xe4\xbd\xa0", "\xcc\x81\xcc\xa3",
-                                        "e\xcc\x81", "<|im_", "\xf0\x9f\x98\x80 ", "a ", "\xff"};
+    static const char *const names[] = {"gpt2",   "qwen2",   "gpt_oss",   "deepseek",
+                                        "llama2", "mistral", "metaspace", "gemma"};
+    static const char *const parts[] = {"a",
+                                        " ",
+                                        "\n",
+                                        "1",
+                                        "!",
+                                        "a ",
+                                        "e\xcc\x81",
+                                        "<|im_",
+                                        "\xff",
+                                        "\xe4\xbd\xa0",
+                                        "\xcc\x81\xcc\xa3",
+                                        "\xf0\x9f\x98\x80 "};
 
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
@@ -165,6 +180,39 @@ static void a_pattern_that_takes_a_square_ends(void **state)
     free(text);
 }
 
+static void expect_growth_refused(const char *part, const char *step)
+{
+    struct buf json = {0};
+    struct tokenizer *t;
+    struct token_ids ids = {0};
+    struct tokenizer_input in = {.text = "          ", .len = 10};
+    struct err e = {0};
+
+    buf_printf(&json, "{\"model\":{\"vocab\":{\"a\":0},\"merges\":[]},%s[", part);
+    for (int i = 0; i < 30; i++)
+        buf_printf(&json, "%s%s", i > 0 ? "," : "", step);
+    buf_add_str(&json, "]}}");
+    assert_int_equal(tokenizer_new(json.data, json.len, &t, &e), 0);
+    assert_int_equal(tokenizer_encode(t, &in, &ids, &e), -E2BIG);
+    assert_non_null(strstr(e.text, "10 bytes of text have grown to"));
+    tokenizer_free(&t);
+    buf_free(&json);
+}
+
+/* Each step makes two bytes of one: thirty of them a thousand million. */
+static void a_text_does_not_grow_without_end(void **state)
+{
+    (void)state;
+    expect_growth_refused("\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":",
+                          "{\"type\":\"ByteLevel\"}");
+    expect_growth_refused("\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":",
+                          "{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},"
+                          "\"content\":\"  \"}");
+    expect_growth_refused("\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":",
+                          "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,"
+                          "\"trim_offsets\":false,\"use_regex\":false}");
+}
+
 static void a_text_has_a_largest_length(void **state)
 {
     struct tokenizer *t = fixture_tokenizer("gpt2");
@@ -174,7 +222,7 @@ static void a_text_has_a_largest_length(void **state)
 
     (void)state;
     assert_int_equal(tokenizer_encode(t, &in, &ids, &e), -E2BIG);
-    assert_string_equal(e.text, "the text has 268435457 bytes, expected at most 268435456");
+    assert_string_equal(e.text, "the text has 67108865 bytes, expected at most 67108864");
     tokenizer_free(&t);
 }
 
@@ -182,9 +230,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_long_word_takes_n_log_n_steps),
-        cmocka_unit_test(short_and_long_words_are_merged_alike),
+        cmocka_unit_test(words_are_merged_alike_in_every_way),
         cmocka_unit_test(much_of_anything_is_encoded),
         cmocka_unit_test(a_pattern_that_takes_a_square_ends),
+        cmocka_unit_test(a_text_does_not_grow_without_end),
         cmocka_unit_test(a_text_has_a_largest_length),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

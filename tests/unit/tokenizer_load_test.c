@@ -133,8 +133,8 @@ static void refusals_say_where(void **state)
          "decoder: Sequence: decoders[1]: Strip: stop: found 1 behind Fuse, expected 0"},
         {DECODER("{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"ByteFallback\"},{\"type\":"
                  "\"Replace\",\"pattern\":{\"String\":\"a\"},\"content\":\"\"}]}"),
-         "decoder: Sequence: decoders[1]: Replace: found it behind ByteFallback, where it cannot be "
-         "followed token by token"},
+         "decoder: Sequence: decoders[1]: Replace: found it behind ByteFallback, where it cannot "
+         "be followed token by token"},
         {POST("{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"x\"}}],"
               "\"special_tokens\":{}}"),
          "post_processor: TemplateProcessing: single[0]: found \"x\", which special_tokens does "
@@ -155,7 +155,8 @@ static void refusals_say_where(void **state)
         {ADDED(TOKEN(7, "<x>", ",\"x\":1")),
          "added_tokens: [0]: found the member \"x\", expected among: id content single_word lstrip "
          "rstrip normalized special"},
-        {"{\"normalizer\":{\"type\":\"Lowercase\"}," MODEL ",\"added_tokens\":[" NORMALIZED(7, "X") "," NORMALIZED(8, "x") "]}",
+        {"{\"normalizer\":{\"type\":\"Lowercase\"}," MODEL
+         ",\"added_tokens\":[" NORMALIZED(7, "X") "," NORMALIZED(8, "x") "]}",
          "added_tokens: found two tokens that are \"x\" after normalisation"},
         {"{\"normalizer\":{\"type\":\"Strip\",\"strip_left\":true,\"strip_right\":true}," MODEL
          ",\"added_tokens\":[" NORMALIZED(7, "  ") "]}",
@@ -253,8 +254,7 @@ static void a_bit_that_flips_is_no_harm(void **state)
     assert_true(n_refused > 4 * sizeof small);
 }
 
-static struct token_ids encode_with(const char *json, const char *text, int expected,
-                                    struct err *e)
+static struct token_ids encode_with(const char *json, const char *text, int expected, struct err *e)
 {
     struct tokenizer_input in = {.text = text, .len = strlen(text)};
     struct token_ids ids = {0};

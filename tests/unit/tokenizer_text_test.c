@@ -66,8 +66,8 @@ static void cuts_move_with_the_text(void **state)
         size_t from, low, high;
     } rows[] = {
         {0, 0, 0}, /* stays before what is put in front */
-        {1, 3, 3}, {2, 4, 4}, {3, 4, 7}, {5, 4, 7}, {6, 7, 7}, {7, 8, 8},
-        {8, 8, 8}, {9, 9, 9}, {10, 10, 10}, {11, 10, 10},
+        {1, 3, 3}, {2, 4, 4}, {3, 4, 7}, {5, 4, 7},    {6, 7, 7},
+        {7, 8, 8}, {8, 8, 8}, {9, 9, 9}, {10, 10, 10}, {11, 10, 10},
     };
 
     (void)state;
@@ -118,8 +118,10 @@ static void wide_cuts_move_in_slices(void **state)
 
 static void broken_sequences_are_replaced(void **state)
 {
-    static const char bytes[] = "a\xe4\xbd\xa0\xff\xe4\xbd" "b\xf0\x9f\x98\xc3";
-    static const char clean[] = "a\xe4\xbd\xa0\xef\xbf\xbd\xef\xbf\xbd" "b\xef\xbf\xbd\xef\xbf\xbd";
+    static const char bytes[] = "a\xe4\xbd\xa0\xff\xe4\xbd"
+                                "b\xf0\x9f\x98\xc3";
+    static const char clean[] = "a\xe4\xbd\xa0\xef\xbf\xbd\xef\xbf\xbd"
+                                "b\xef\xbf\xbd\xef\xbf\xbd";
     struct text from = {.p = bytes, .len = sizeof bytes - 1};
     struct buf out = {0};
     struct text_writer w = {.out = &out, .from = &from};

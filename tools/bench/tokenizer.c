@@ -2,12 +2,12 @@
  *
  *   tokenizer DIR
  *
- * Texts come on standard input, each behind its length as a uint32_t of this machine, up to a length
- * of 0.  After that each byte asks for a round, and is answered by a line: seconds of this thread's
- * CPU time and ids in all.  The first line says how long loading took. */
+ * Texts come on standard input, each behind its length as a uint32_t of this machine, up to a
+ * length of 0.  After that each byte asks for a round, and is answered by a line: seconds of this
+ * thread's CPU time and ids in all.  The first line says how long loading took. */
+#include "worker/text/tokenizer.h"
 #include "base/buf.h"
 #include "base/err.h"
-#include "worker/text/tokenizer.h"
 
 #include <stdio.h>
 #include <stdlib.h>

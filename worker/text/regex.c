@@ -9,10 +9,10 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
-#define HEAP_KIB_MAX  65536   /* of the matcher without JIT */
-#define STACK_MAX     4194304 /* of the one with it */
-#define LIMIT_FIRST   100000  /* enough for nearly every match; what takes more pays from the budget */
-#define LIMIT_GROWTH  16
+#define HEAP_KIB_MAX 65536   /* of the matcher without JIT */
+#define STACK_MAX    4194304 /* of the one with it */
+#define LIMIT_FIRST  100000  /* is enough for nearly every match; more is paid from the budget */
+#define LIMIT_GROWTH 16
 
 struct regex {
     pcre2_code *code;

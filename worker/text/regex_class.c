@@ -9,8 +9,8 @@
     "\\t-\\r\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}" \
     "\\x{205f}\\x{3000}"
 
-/* X(letter, the members of a class it stands for inside of one and alone, by categories); the capital
- * is the rest. */
+/* X(letter, the members of a class it stands for inside of one and alone, by categories); the
+ * capital is the rest. */
 #define SETS(X) \
     X('s', SPACE, SPACE, false) \
     X('w', REGEX_WORD, REGEX_WORD_ALONE, true) \
@@ -51,12 +51,12 @@
 
 /* What is inside a class that is read: members of a PCRE2 class, and whole expressions for those
  * that none can hold, such as the rest of a set. */
-struct class {
+struct char_class {
     struct buf members;
     struct buf others; /* each with a '|' in front */
 };
 
-static void free_class(struct class *c)
+static void free_class(struct char_class *c)
 {
     buf_free(&c->members);
     buf_free(&c->others);
@@ -73,8 +73,8 @@ struct set {
 
 static bool is_category(const char *name, size_t len)
 {
-    static const char *const of[] = {"CcCfCnCoCs", "LlLmLoLtLu",       "McMeMn", "NdNlNo",
-                                     "PcPdPePfPiPoPs", "ScSkSmSo", "ZlZpZs"};
+    static const char *const of[] = {"CcCfCnCoCs",     "LlLmLoLtLu", "McMeMn", "NdNlNo",
+                                     "PcPdPePfPiPoPs", "ScSkSmSo",   "ZlZpZs"};
 
     if (len == 0 || len > 2)
         return false;
@@ -164,7 +164,7 @@ int regex_read_set(struct regex_reader *r, const char *at)
 /* --- classes --- */
 
 /* As what matches one character. */
-static void write_class(struct buf *out, const struct class *c, bool is_rest)
+static void write_class(struct buf *out, const struct char_class *c, bool is_rest)
 {
     const int n_members = (int)c->members.len, n_others = (int)c->others.len;
 
@@ -181,12 +181,12 @@ static void write_class(struct buf *out, const struct class *c, bool is_rest)
         buf_printf(out, "(?:[%.*s]%.*s)", n_members, c->members.data, n_others, c->others.data);
 }
 
-static bool is_empty(const struct class *c)
+static bool is_empty(const struct char_class *c)
 {
     return c->members.len == 0 && c->others.len == 0;
 }
 
-static void add_set(struct class *c, struct set *set)
+static void add_set(struct char_class *c, struct set *set)
 {
     if (set->is_rest)
         buf_printf(&c->others, "|[^%s]", buf_text(&set->members));
@@ -194,12 +194,12 @@ static void add_set(struct class *c, struct set *set)
         buf_add(&c->members, set->members.data, set->members.len);
 }
 
-static int read_members(struct regex_reader *r, const char *at, struct class *c);
+static int read_members(struct regex_reader *r, const char *at, struct char_class *c);
 
 /* Behind a '[' inside of a class: what it matches is matched, too. */
-static int read_nested(struct regex_reader *r, const char *at, struct class *c)
+static int read_nested(struct regex_reader *r, const char *at, struct char_class *c)
 {
-    struct class inner = {0};
+    struct char_class inner = {0};
     bool is_rest = regex_accept(r, "^");
 
     if (r->at < r->end && *r->at == ':')
@@ -234,7 +234,7 @@ static int read_character(struct regex_reader *r, const char *at, uint32_t *c)
 }
 
 /* A character, or a range of them. */
-static int read_range(struct regex_reader *r, const char *at, bool is_first, struct class *c)
+static int read_range(struct regex_reader *r, const char *at, bool is_first, struct char_class *c)
 {
     uint32_t low, high;
     const char *here = r->at;
@@ -270,7 +270,7 @@ static int read_range(struct regex_reader *r, const char *at, bool is_first, str
 }
 
 /* a&&b: what has been read so far, and what follows. */
-static int intersect(struct regex_reader *r, const char *at, struct class *c, struct buf *left)
+static int intersect(struct regex_reader *r, const char *at, struct char_class *c, struct buf *left)
 {
     if (is_empty(c))
         return regex_refuse(r, at, "an intersection with nothing");
@@ -281,7 +281,7 @@ static int intersect(struct regex_reader *r, const char *at, struct class *c, st
     return 0;
 }
 
-static int read_member(struct regex_reader *r, const char *at, bool is_first, struct class *c)
+static int read_member(struct regex_reader *r, const char *at, bool is_first, struct char_class *c)
 {
     const char *here = r->at;
 
@@ -305,7 +305,7 @@ static int read_member(struct regex_reader *r, const char *at, bool is_first, st
 }
 
 /* Up to the ']' that belongs to it. */
-static int read_members(struct regex_reader *r, const char *at, struct class *c)
+static int read_members(struct regex_reader *r, const char *at, struct char_class *c)
 {
     struct buf left = {0};
     const unsigned depth = r->depth;
@@ -339,7 +339,7 @@ static int read_members(struct regex_reader *r, const char *at, struct class *c)
 
 int regex_read_class(struct regex_reader *r, const char *at)
 {
-    struct class c = {0};
+    struct char_class c = {0};
     bool is_rest = regex_accept(r, "^");
     int rc = read_members(r, at, &c);
 

@@ -65,8 +65,7 @@ static int add_literal(struct regex_reader *r, const char *at, uint32_t c)
 }
 
 /* Behind \x or \u: the code point. */
-static int read_hex(struct regex_reader *r, const char *at, size_t n_min, size_t n_max,
-                    uint32_t *c)
+static int read_hex(struct regex_reader *r, const char *at, size_t n_min, size_t n_max, uint32_t *c)
 {
     size_t n = 0;
 
@@ -366,8 +365,8 @@ static int read_repeat(struct regex_reader *r, size_t place, bool is_anchor)
     unsigned n, m;
     bool has_m;
     struct regex_reader ahead = *r;
-    bool is_second = is_repeat(r) || (r->at < r->end && *r->at == '{' &&
-                                      read_interval(&ahead, &n, &m, &has_m));
+    bool is_second =
+        is_repeat(r) || (r->at < r->end && *r->at == '{' && read_interval(&ahead, &n, &m, &has_m));
     return was && is_second ? regex_refuse(r, r->at, "a repeat of a repeat") : 0;
 }
 

@@ -14,7 +14,7 @@
 #define REGEX_PATTERN_MAX 16384 /* bytes */
 
 struct regex_translation {
-    struct buf pattern;      /* owned */
+    struct buf pattern;       /* owned */
     bool asks_for_categories; /* matches depend on categories or scripts of characters */
 };
 

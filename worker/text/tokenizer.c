@@ -19,7 +19,8 @@
 #define FILE_NAME "tokenizer.json"
 #define KEEP_MAX  ((size_t)256 << 10) /* bytes of a text */
 #define MEMBERS \
-    "version truncation padding added_tokens normalizer pre_tokenizer post_processor decoder model"
+    "version truncation padding added_tokens normalizer pre_tokenizer post_processor decoder " \
+    "model"
 
 /* What one thread needs while it encodes. */
 struct work {
@@ -180,8 +181,8 @@ static int read_parts(struct tokenizer *t, const struct json_object *root, struc
     if (rc == 0)
         rc = in_part("model", bpe_read(&t->bpe, json_get(root, "model"), e), e);
     if (rc == 0)
-        rc = in_part("normalizer",
-                     normalizer_read(&t->normalizer, json_get(root, "normalizer"), e), e);
+        rc = in_part("normalizer", normalizer_read(&t->normalizer, json_get(root, "normalizer"), e),
+                     e);
     if (rc == 0)
         rc = in_part("pre_tokenizer",
                      pretokenizer_read(&t->pretokenizer, json_get(root, "pre_tokenizer"), e), e);
@@ -317,9 +318,7 @@ static int encode_text(struct encoding *x, const struct text *text, struct err *
 /* The input as UTF-8, and its cuts. */
 static struct text clean_input(struct work *w, const struct tokenizer_input *in)
 {
-    struct text text = {.p = in->len > 0 ? in->text : "",
-                        .len = in->len,
-                        .n_cuts = in->n_cuts};
+    struct text text = {.p = in->len > 0 ? in->text : "", .len = in->len, .n_cuts = in->n_cuts};
 
     if (w->cuts_cap < 2 * in->n_cuts) {
         w->cuts_cap = 2 * in->n_cuts;
@@ -409,8 +408,8 @@ void tokenizer_bytes(const struct tokenizer *t, uint32_t id, struct buf *out)
 {
     bool is_special = decoder_is_special(&t->decoder, id);
     size_t len;
-    const char *p = is_special ? special_content(&t->added, id, &len)
-                               : decoder_piece(&t->decoder, id, &len);
+    const char *p =
+        is_special ? special_content(&t->added, id, &len) : decoder_piece(&t->decoder, id, &len);
 
     if (p != NULL && is_special)
         buf_add(out, p, len);

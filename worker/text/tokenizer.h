@@ -1,14 +1,16 @@
-/* tokenizer.json: from text to the ids that the `tokenizers` library (0.23.3) gives for it, and back.
+/* tokenizer.json: from text to the ids that the `tokenizers` library (0.23.3) gives, and back.
  *
  * BPE of two kinds: byte-level (GPT-2, Llama 3, Qwen) and SentencePiece-style with byte fallback
  * (Llama 2, Mistral, Gemma). Everything the file names that changes ids or text and is not known
- * here is refused at load, with its place in the file. Not followed, because a request says it
- * itself: "truncation" and "padding". What decides an id the file does not name: an added token
- * whose id is not the one that the library would give it is refused.
+ * here is refused at load, with its place in the file. So is an added token whose id is not the one
+ * that the library would give it, whatever the file says.
  *
- * Where the library differs from this: it asks for a whole run of byte tokens to be UTF-8 and else
- * shows a U+FFFD for each byte, here the bytes come as they are; and it shows a special token whose
- * content its normaliser changes even where special tokens are left out. */
+ * Not followed, because a request says it: "truncation" and "padding".
+ *
+ * Where the library differs: it shows a U+FFFD for each byte of a run of byte tokens that is not
+ * UTF-8 as a whole, here bytes come as they are; and it does not leave out a special token whose
+ * content its normalizer changes. Characters that came to Unicode after 16.0 count as unassigned
+ * there and as what utf8proc and PCRE2 know of them here. */
 #ifndef WORKER_TEXT_TOKENIZER_H
 #define WORKER_TEXT_TOKENIZER_H
 
@@ -20,10 +22,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TOKENIZER_JSON_MAX   (128u << 20)
-#define TOKENIZER_NODES_MAX  4000000u /* values in the file */
-#define TOKENIZER_TEXT_MAX   (256u << 20)
-#define TOKENIZER_NOT_FOUND  UINT32_MAX
+#define TOKENIZER_JSON_MAX  (128u << 20)
+#define TOKENIZER_NODES_MAX 4000000u /* values in the file */
+#define TOKENIZER_TEXT_MAX  (64u << 20)
+#define TOKENIZER_NOT_FOUND UINT32_MAX
 
 struct tokenizer;
 

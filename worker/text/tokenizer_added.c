@@ -165,9 +165,9 @@ void added_begin(struct added_walk *k, const struct added *a, const struct added
         k->at = text->len; /* nothing to look for */
 }
 
-/* What the library does: space that a token takes on its right may belong to the next one, too; then
- * `taken` goes back. A token of which nothing is left when the one before has had its space is not
- * given out. */
+/* What the library does: space that a token takes on its right may belong to the next one, too;
+ * then `taken` goes back. A token of which nothing is left when the one before has had its space is
+ * not given out. */
 bool added_next(struct added_walk *k, struct added_piece *piece)
 {
     const struct text *text = k->text;
@@ -209,8 +209,8 @@ bool added_next(struct added_walk *k, struct added_piece *piece)
 static int read_token(struct added_token *t, const struct json_object *o, const char **content,
                       size_t *len, struct err *e)
 {
-    int rc = tokenizer_check_members(o, "id content single_word lstrip rstrip normalized special",
-                                     e);
+    int rc =
+        tokenizer_check_members(o, "id content single_word lstrip rstrip normalized special", e);
 
     if (rc == 0)
         rc = tokenizer_read_count(o, "id", VOCAB_IDS_MAX - 1, &t->id, e);
@@ -234,7 +234,8 @@ static int check_id(const struct added_token *t, uint32_t in_model, uint32_t nex
     uint32_t expected = in_model != VOCAB_NONE ? in_model : next;
 
     if (t->id != expected)
-        return err_set(e, EINVAL, "id: found %" PRIu32 ", expected %" PRIu32 ", %s", t->id, expected,
+        return err_set(e, EINVAL, "id: found %" PRIu32 ", expected %" PRIu32 ", %s", t->id,
+                       expected,
                        in_model != VOCAB_NONE ? "which its content has in the vocabulary"
                                               : "the next behind those before it");
     return 0;

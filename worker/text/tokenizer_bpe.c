@@ -3,17 +3,16 @@
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/utf8.h"
-#include "worker/text/tokenizer_bpe_pairs.h"
 #include "worker/text/tokenizer_json.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define SHORT_MAX    32        /* symbols that the plain loop merges */
-#define CACHE_WORDS  4096u
-#define CACHE_TEXT   30
-#define CACHE_IDS    8
+#define SHORT_MAX   32 /* symbols that the plain loop merges */
+#define CACHE_WORDS 4096u
+#define CACHE_TEXT  30
+#define CACHE_IDS   8
 
 /* A word that was encoded before: one cache line. */
 struct bpe_cached {
@@ -78,8 +77,7 @@ static int split_word(const struct bpe *m, struct bpe_work *w, const char *word,
 
     w->n = 0;
     for (size_t i = 0; i < len; i += n) {
-        uint32_t c =
-            is_bytes ? bpe_byte_char((unsigned char)word[i]) : utf8_decode(word + i, &n);
+        uint32_t c = is_bytes ? bpe_byte_char((unsigned char)word[i]) : utf8_decode(word + i, &n);
         uint32_t id = find_char(m, c);
         if (id != VOCAB_NONE) {
             if (is_pending)
@@ -110,7 +108,7 @@ static void merge_short(const struct bpe *m, struct bpe_work *w)
     struct bpe_symbol *s = w->symbols;
 
     for (size_t i = 0; i + 1 < w->n; i++)
-        s[i].rank = pairs_find(m, s[i].id, s[i + 1].id);
+        s[i].rank = pairs_find(&m->ranks, s[i].id, s[i + 1].id);
     while (w->n > 1) {
         size_t best = 0;
         for (size_t i = 1; i + 1 < w->n; i++)
@@ -123,9 +121,9 @@ static void merge_short(const struct bpe *m, struct bpe_work *w)
         memmove(s + best + 1, s + best + 2, (w->n - best - 2) * sizeof *s);
         w->n--;
         if (best > 0)
-            s[best - 1].rank = pairs_find(m, s[best - 1].id, s[best].id);
+            s[best - 1].rank = pairs_find(&m->ranks, s[best - 1].id, s[best].id);
         if (best + 1 < w->n)
-            s[best].rank = pairs_find(m, s[best].id, s[best + 1].id);
+            s[best].rank = pairs_find(&m->ranks, s[best].id, s[best + 1].id);
     }
 }
 
@@ -180,7 +178,8 @@ static void look_at(const struct bpe *m, struct bpe_work *w, uint32_t i)
 {
     struct bpe_symbol *s = &w->symbols[i];
 
-    s->rank = s->next == VOCAB_NONE ? VOCAB_NONE : pairs_find(m, s->id, w->symbols[s->next].id);
+    s->rank =
+        s->next == VOCAB_NONE ? VOCAB_NONE : pairs_find(&m->ranks, s->id, w->symbols[s->next].id);
     push(w, s->rank, i);
 }
 
@@ -284,13 +283,12 @@ static void remember(struct bpe_cached *c, const struct bpe_work *w, const char 
         c->ids[i] = w->symbols[i].id;
 }
 
-int bpe_encode(const struct bpe *m, struct bpe_work *w, const char *word, size_t len, bool is_bytes,
-               struct token_ids *out, struct err *e)
+/* A word, or a part of one that can be encoded by itself. */
+static int encode_part(const struct bpe *m, struct bpe_work *w, const char *word, size_t len,
+                       bool is_bytes, struct token_ids *out, struct err *e)
 {
     struct bpe_cached *c = NULL;
 
-    CHECK(len > 0);
-    CHECK(len < UINT32_MAX / 2);
     if (len <= CACHE_TEXT) {
         c = &w->cache[hash_xxh3(word, len) & (CACHE_WORDS - 1)];
         if (c->len == len && memcmp(c->text, word, len) == 0) {
@@ -307,4 +305,33 @@ int bpe_encode(const struct bpe *m, struct bpe_work *w, const char *word, size_t
     for (size_t i = 0; i < w->n; i++)
         token_ids_add(out, w->symbols[i].id);
     return 0;
+}
+
+/* Unknown characters are not cut from their neighbours: a run of them may become one token. */
+static int encode_parts(const struct bpe *m, struct bpe_work *w, const char *word, size_t len,
+                        struct token_ids *out, struct err *e)
+{
+    uint32_t last = VOCAB_NONE;
+    size_t begin = 0, n;
+    int rc = 0;
+
+    for (size_t at = 0; rc == 0 && at < len; at += n) {
+        uint32_t id = find_char(m, utf8_decode(word + at, &n));
+        if (last != VOCAB_NONE && id != VOCAB_NONE && pairs_find(&m->joins, last, id) != 0) {
+            rc = encode_part(m, w, word + begin, at - begin, false, out, e);
+            begin = at;
+        }
+        last = id;
+    }
+    return rc == 0 ? encode_part(m, w, word + begin, len - begin, false, out, e) : rc;
+}
+
+int bpe_encode(const struct bpe *m, struct bpe_work *w, const char *word, size_t len, bool is_bytes,
+               struct token_ids *out, struct err *e)
+{
+    CHECK(len > 0);
+    CHECK(len < UINT32_MAX / 2);
+    if (m->has_joins && !is_bytes && len > CACHE_TEXT)
+        return encode_parts(m, w, word, len, out, e);
+    return encode_part(m, w, word, len, is_bytes, out, e);
 }

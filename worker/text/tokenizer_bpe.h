@@ -1,30 +1,28 @@
-/* Byte pair encoding: from one word to ids. What can be merged is looked up by the pair of ids, in
- * an open-addressing table of 8 bytes a merge:
+/* Byte pair encoding: from one word to ids. Of all neighbours that can be merged those of the
+ * lowest rank are taken first, of equal ones the leftmost. A short word is merged by a plain loop,
+ * a long one by a heap: n log n, whatever the word.
  *
- *   bits 43-63   left id
- *   bits 22-42   right id
- *   bits  0-21   rank: the place among the merges, the lowest is taken first; of equal ones the
- *                leftmost
- *
- * A short word is merged by a plain loop, a long one by a heap: n log n, whatever the word. */
+ * Where the whole text is one word, it is cut first where no merge can ever join what is left and
+ * right: a merge that does would have a left part that ends in the one character and a right part
+ * that begins with the other, and joins holds these two characters of every merge. */
 #ifndef WORKER_TEXT_TOKENIZER_BPE_H
 #define WORKER_TEXT_TOKENIZER_BPE_H
 
 #include "base/json.h"
 #include "worker/text/tokenizer.h"
+#include "worker/text/tokenizer_pairs.h"
 #include "worker/text/tokenizer_vocab.h"
 
-#define BPE_MERGES_MAX 4194303u /* 2^22 - 1 */
-#define BPE_CHARS      65536u
+#define BPE_CHARS 65536u
 
 struct bpe {
     struct vocab vocab;
-    uint64_t *pairs; /* all ones: free */
-    uint32_t pair_shift;
-    uint64_t multiplier; /* odd and random, see vocab.secret */
-    uint32_t *merged;    /* by rank: what a pair becomes */
+    struct pairs ranks; /* of the pairs that can be merged: their place among the merges */
+    uint32_t *merged;   /* by rank: what a pair becomes */
     uint32_t n_merges;
-    uint32_t *chars;        /* ids of the tokens of one character, by code point below BPE_CHARS */
+    struct pairs joins; /* characters, as their ids, where a merge has its seam; the number is 0 */
+    bool has_joins;     /* so that words may be cut where there is no join */
+    uint32_t *chars;    /* ids of the tokens of one character, by code point below BPE_CHARS */
     uint32_t fallback[256]; /* of <0x00> to <0xFF> */
     uint32_t unk;           /* what stands for an unknown character; VOCAB_NONE: nothing does */
     char *unk_text;         /* as the file names it, if it does: may be missing in the vocabulary */

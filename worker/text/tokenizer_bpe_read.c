@@ -3,7 +3,6 @@
 #include "base/hash.h"
 #include "base/utf8.h"
 #include "worker/text/tokenizer_bpe.h"
-#include "worker/text/tokenizer_bpe_pairs.h"
 #include "worker/text/tokenizer_json.h"
 
 #include <errno.h>
@@ -155,7 +154,7 @@ static int add_merge(struct bpe *m, const struct merge *g, struct buf *both, str
     rc = find_part(m, buf_text(both), both->len, &merged, e);
     if (rc != 0)
         return rc;
-    pairs_enter(m, left, right, m->n_merges);
+    pairs_enter(&m->ranks, left, right, m->n_merges);
     m->merged[m->n_merges++] = merged;
     return 0;
 }
@@ -176,11 +175,13 @@ static int read_merges(struct bpe *m, const struct json_object *o, struct err *e
     struct merge g = {0};
     int rc = 0;
 
-    if (json_type_of(o) != JSON_ARRAY || json_length(o) > BPE_MERGES_MAX)
-        return err_set(e, EINVAL, "merges: expected an array of at most %u", BPE_MERGES_MAX);
+    if (json_type_of(o) != JSON_ARRAY || json_length(o) > PAIRS_MAX)
+        return err_set(e, EINVAL, "merges: expected an array of at most %u", PAIRS_MAX);
     size_t n = json_length(o);
     bool is_lines = n > 0 && json_type_of(json_at(o, 0)) == JSON_STRING;
-    pairs_init(m, (uint32_t)n);
+    pairs_init(&m->ranks, (uint32_t)n);
+    m->merged = malloc((n + 1) * sizeof *m->merged);
+    CHECK(m->merged != NULL);
     for (size_t i = 0; rc == 0 && i < n; i++) {
         const struct json_object *v = json_at(o, i);
         if (is_lines && is_version(v))
@@ -193,6 +194,52 @@ static int read_merges(struct bpe *m, const struct json_object *o, struct err *e
     }
     buf_free(&both);
     return rc;
+}
+
+/* --- joins --- */
+
+/* The token of the first or the last character of a token, or VOCAB_NONE. */
+static uint32_t character_at_end(const struct bpe *m, uint32_t id, bool is_last)
+{
+    size_t len, n;
+    const char *text = vocab_text(&m->vocab, id, &len);
+    size_t at = is_last ? len : 0;
+
+    if (len == 0)
+        return VOCAB_NONE;
+    if (is_last)
+        do
+            at--;
+        while (((unsigned char)text[at] & 0xc0) == 0x80);
+    utf8_decode(text + at, &n);
+    return vocab_find(&m->vocab, text + at, n);
+}
+
+static bool stands_for_itself(const struct bpe *m, uint32_t id)
+{
+    size_t len;
+    const char *text = vocab_text(&m->vocab, id, &len);
+
+    return id == m->unk || (len == 6 && memcmp(text, "<0x", 3) == 0);
+}
+
+/* A token of a byte, or of what is unknown, is there without its characters: where one is merged,
+ * they say nothing. And a word that is taken as it is must not be cut. */
+static void index_joins(struct bpe *m)
+{
+    m->has_joins = !m->ignores_merges;
+    pairs_init(&m->joins, m->n_merges);
+    for (uint64_t i = 0; m->has_joins && i < pairs_slots(&m->ranks); i++) {
+        uint32_t left, right;
+        if (!pairs_at(&m->ranks, i, &left, &right))
+            continue;
+        if (stands_for_itself(m, left) || stands_for_itself(m, right))
+            m->has_joins = false;
+        left = character_at_end(m, left, true);
+        right = character_at_end(m, right, false);
+        if (left != VOCAB_NONE && right != VOCAB_NONE)
+            pairs_enter(&m->joins, left, right, 0);
+    }
 }
 
 /* --- the whole --- */
@@ -279,17 +326,20 @@ int bpe_read(struct bpe *m, const struct json_object *model, struct err *e)
         rc = read_unk(m, model, e);
     if (rc == 0)
         rc = read_merges(m, json_get(model, "merges"), e);
-    if (rc == 0)
-        index_characters(m);
-    else
+    if (rc != 0) {
         bpe_free(m);
-    return rc;
+        return rc;
+    }
+    index_characters(m);
+    index_joins(m);
+    return 0;
 }
 
 void bpe_free(struct bpe *m)
 {
     vocab_free(&m->vocab);
-    free(m->pairs);
+    pairs_free(&m->ranks);
+    pairs_free(&m->joins);
     free(m->merged);
     free(m->chars);
     free(m->unk_text);

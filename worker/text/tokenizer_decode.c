@@ -50,6 +50,9 @@ static int replace(const struct token_step *s, struct regex_work *work, struct b
         buf_add(out, text->data + done, begin - done);
         buf_add(out, s->content, s->content_len);
         done = end;
+        rc = text_check_growth(text->len, out->len, e);
+        if (rc != 0)
+            break;
     }
     buf_add(out, text->data + done, text->len - done);
     buf_free(&proxies);
@@ -100,8 +103,8 @@ static void to_bytes(const uint16_t bytes[512], const struct buf *text, struct b
     }
 }
 
-static int run_step(const struct token_step *s, struct regex_work *work,
-                    const uint16_t bytes[512], struct buf *text, struct buf *out, struct err *e)
+static int run_step(const struct token_step *s, struct regex_work *work, const uint16_t bytes[512],
+                    struct buf *text, struct buf *out, struct err *e)
 {
     switch (s->kind) {
     case STEP_REPLACE:

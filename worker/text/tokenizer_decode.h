@@ -1,5 +1,5 @@
-/* The decoder of tokenizer.json, as far as it can work on one token after another: what each id adds
- * is worked out at load, and only what depends on the tokens before is left for later:
+/* The decoder of tokenizer.json, as far as it can work on one token after another: what each id
+ * adds is worked out at load, and only what depends on the tokens before is left for later:
  *
  *   each token   Replace, Strip, ByteFallback, ByteLevel
  *   the first    Metaspace leaves its mark out there and makes spaces of it elsewhere

@@ -81,8 +81,8 @@ int tokenizer_read_bool_if(const struct json_object *o, const char *name, bool *
     return json_get(o, name) == NULL ? 0 : tokenizer_read_bool(o, name, out, e);
 }
 
-int tokenizer_read_count(const struct json_object *o, const char *name, uint32_t max,
-                         uint32_t *out, struct err *e)
+int tokenizer_read_count(const struct json_object *o, const char *name, uint32_t max, uint32_t *out,
+                         struct err *e)
 {
     const struct json_object *v = json_get(o, name);
 
@@ -102,8 +102,7 @@ int tokenizer_read_array(const struct json_object *o, const char *name,
     return json_type_of(*out) == JSON_ARRAY ? 0 : refuse_type(*out, name, "an array", e);
 }
 
-int tokenizer_read_char(const struct json_object *o, const char *name, uint32_t *out,
-                        struct err *e)
+int tokenizer_read_char(const struct json_object *o, const char *name, uint32_t *out, struct err *e)
 {
     const char *text;
     size_t len, n = 0;

@@ -21,16 +21,15 @@ int tokenizer_check_members(const struct json_object *o, const char *names, stru
 int tokenizer_read_string(const struct json_object *o, const char *name, const char **text,
                           size_t *len, struct err *e);
 int tokenizer_read_bool(const struct json_object *o, const char *name, bool *out, struct err *e);
-int tokenizer_read_count(const struct json_object *o, const char *name, uint32_t max,
-                         uint32_t *out, struct err *e);
+int tokenizer_read_count(const struct json_object *o, const char *name, uint32_t max, uint32_t *out,
+                         struct err *e);
 int tokenizer_read_array(const struct json_object *o, const char *name,
                          const struct json_object **out, struct err *e);
 /* A string of one character. */
 int tokenizer_read_char(const struct json_object *o, const char *name, uint32_t *out,
                         struct err *e);
 /* Leaves *out alone when the member is absent or null. */
-int tokenizer_read_bool_if(const struct json_object *o, const char *name, bool *out,
-                           struct err *e);
+int tokenizer_read_bool_if(const struct json_object *o, const char *name, bool *out, struct err *e);
 /* One of n words, of which *out is the index. Must be there. */
 int tokenizer_read_word(const struct json_object *o, const char *name, const char *const *words,
                         size_t n, unsigned *out, struct err *e);

@@ -67,6 +67,9 @@ static int run_replace(const struct normalizer_step *s, struct normalizer_work *
         text_copy(out, done, begin);
         text_put(out, begin, end, s->content, s->content_len);
         done = end;
+        rc = text_check_growth(in->len, out->out->len, e);
+        if (rc != 0)
+            return rc;
     }
     text_copy(out, done, in->len);
     return rc;
@@ -207,6 +210,8 @@ int normalizer_run(const struct normalizer *n, struct normalizer_work *w, const 
         struct text from = *out;
         struct text_writer to = begin_output(&w->sides[i % 2], &from);
         int rc = n->steps[i].run(&n->steps[i], w, &to, e);
+        if (rc == 0)
+            rc = text_check_growth(in->len, to.out->len, e);
         if (rc != 0)
             return rc;
         *out = text_finish(&to);

@@ -48,9 +48,9 @@ static int add_special(struct reading *r, struct token_ids *to, const struct jso
 
     if (rc != 0)
         return rc;
-    const struct json_object *special =
-        json_type_of(specials) == JSON_OBJECT && strlen(name) == len ? json_get(specials, name)
-                                                                     : NULL;
+    const struct json_object *special = json_type_of(specials) == JSON_OBJECT && strlen(name) == len
+                                            ? json_get(specials, name)
+                                            : NULL;
     if (json_type_of(special) != JSON_OBJECT)
         return err_set(e, EINVAL, "found %s, which special_tokens does not have",
                        tokenizer_quote(quoted, name, len));

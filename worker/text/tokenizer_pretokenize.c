@@ -50,6 +50,7 @@ struct pretokenizer_stage {
 struct run {
     const struct pretokenizer *p;
     struct pretokenizer_work *work;
+    size_t len; /* of the whole text */
     pretokenizer_fn *fn;
     void *ctx;
     struct err *e;
@@ -187,6 +188,9 @@ static int run_metaspace(struct run *run, uint32_t i, const char *text, size_t l
 
     for (size_t k = 0; k < n_first; k++)
         n_out += text[k] == ' ' ? s->mark_len - 1 : 0;
+    int rc = text_check_growth(run->len, len * s->mark_len, run->e);
+    if (rc != 0)
+        return rc;
     buf_clear(out);
     if (is_wanted && !is_marked) {
         buf_add(out, s->mark, s->mark_len);
@@ -206,7 +210,10 @@ static int run_bytes(struct run *run, uint32_t i, const char *text, size_t len, 
     struct buf *out = &run->work->stages[i].text;
     size_t n_out = 0;
     char byte[4];
+    int rc = text_check_growth(run->len, 2 * len, run->e);
 
+    if (rc != 0)
+        return rc;
     buf_clear(out);
     for (size_t k = 0; k < len; k++) {
         buf_add(out, byte, utf8_encode(bpe_byte_char((unsigned char)text[k]), byte));
@@ -234,7 +241,7 @@ static int run_fixed_length(struct run *run, uint32_t i, const char *text, size_
 int pretokenizer_run(const struct pretokenizer *p, struct pretokenizer_work *w, const char *text,
                      size_t len, size_t n_first, pretokenizer_fn *fn, void *ctx, struct err *e)
 {
-    struct run run = {p, w, fn, ctx, e};
+    struct run run = {p, w, len, fn, ctx, e};
 
     return pass_on(&run, 0, text, len, n_first);
 }
@@ -295,7 +302,7 @@ static int read_byte_level(void *to, const struct json_object *o, struct err *e)
 static int read_behaviour(struct pretokenizer_stage *s, const struct json_object *o, struct err *e)
 {
 #define X(constant, name) name,
-    static const char *const names[] = {BEHAVIOURS(X)};
+    static const char *const names[] = { BEHAVIOURS(X) };
 #undef X
     unsigned behaviour;
     int rc = tokenizer_read_word(o, "behavior", names, BEHAVIOURS_N, &behaviour, e);
@@ -374,7 +381,7 @@ static int read_fixed_length(void *to, const struct json_object *o, struct err *
 static int read_scheme(struct pretokenizer_stage *s, const struct json_object *o, struct err *e)
 {
 #define X(constant, name) name,
-    static const char *const names[] = {SCHEMES(X)};
+    static const char *const names[] = { SCHEMES(X) };
 #undef X
     bool adds_space = true;
     unsigned scheme = SCHEME_ALWAYS;

@@ -33,7 +33,8 @@ void pretokenizer_work_free(struct pretokenizer_work *w);
 /* Called with each word, in order; none is empty. Not 0 ends the run with it. */
 typedef int pretokenizer_fn(void *ctx, const char *word, size_t len, struct err *e);
 
-/* n_first: bytes in front that come from the input's first character. 0, -E2BIG, or what fn said. */
+/* n_first: bytes in front that come from the input's first character. 0, -E2BIG, or what fn said.
+ */
 int pretokenizer_run(const struct pretokenizer *p, struct pretokenizer_work *w, const char *text,
                      size_t len, size_t n_first, pretokenizer_fn *fn, void *ctx, struct err *e);
 

@@ -2,7 +2,17 @@
 
 #include "base/utf8.h"
 
+#include <errno.h>
 #include <string.h>
+
+int text_check_growth(size_t from, size_t to, struct err *e)
+{
+    if (to <= TEXT_GROWTH_ADD || to - TEXT_GROWTH_ADD <= TEXT_GROWTH_MAX * from)
+        return 0;
+    return err_set(e, E2BIG,
+                   "%zu bytes of text have grown to %zu, expected at most %d times as many", from,
+                   to, TEXT_GROWTH_MAX);
+}
 
 /* --- cuts --- */
 

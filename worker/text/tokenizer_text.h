@@ -3,9 +3,16 @@
 #define WORKER_TEXT_TOKENIZER_TEXT_H
 
 #include "base/buf.h"
+#include "base/err.h"
 
 #include <stdbool.h>
 #include <stddef.h>
+
+/* How much longer a text may become on its way: 0, or -E2BIG. No text needs as much; a file can ask
+ * for more than there is memory. */
+#define TEXT_GROWTH_MAX 64
+#define TEXT_GROWTH_ADD ((size_t)1 << 20)
+int text_check_growth(size_t from, size_t to, struct err *e);
 
 /* A cut: a place, or, where something was replaced that it lay in, all of the replacement. */
 struct text_cut {

@@ -9,9 +9,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define VOCAB_IDS_MAX   2097151u /* 2^21 - 1: an id takes 21 bits in tokenizer_bpe.c */
-#define VOCAB_NONE      UINT32_MAX
-#define VOCAB_TEXT_MAX  65536 /* bytes of an entry */
+#define VOCAB_IDS_MAX  2097151u /* 2^21 - 1: an id takes 21 bits in tokenizer_bpe.c */
+#define VOCAB_NONE     UINT32_MAX
+#define VOCAB_TEXT_MAX 65536 /* bytes of an entry */
 
 struct vocab_entry {
     uint32_t at;  /* in text */
