@@ -178,6 +178,10 @@ def odd_ones():
     return [
         odd("words", [special("[UNK]"), *words], pre_tokenizer=pre_tokenizers.Whitespace(),
             model=dict(unk_token="[UNK]", fuse_unk=False)),
+        odd("spaces", [plain(" ", lstrip=True, rstrip=True), plain("  ", lstrip=True),
+                       plain("123", rstrip=True, normalized=True), plain("\n", rstrip=True),
+                       plain("the", lstrip=True, rstrip=True)],
+            pre_tokenizer=pre_tokenizers.Digits(individual_digits=True)),
         odd("lower", [special("[UNK]"), plain("Hello World", normalized=True),
                       plain("\u00c9t\u00e9", normalized=True)],
             normalizer=norm.Sequence([norm.NFD(), norm.Lowercase(), norm.StripAccents(),

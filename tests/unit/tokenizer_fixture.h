@@ -34,6 +34,7 @@
     X(metaspace_never) \
     X(gemma) \
     X(words) \
+    X(spaces) \
     X(lower) \
     X(nmt) \
     X(previous) \

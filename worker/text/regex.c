@@ -11,7 +11,7 @@
 
 #define HEAP_KIB_MAX 65536   /* of the matcher without JIT */
 #define STACK_MAX    4194304 /* of the one with it */
-#define LIMIT_FIRST  100000  /* is enough for nearly every match; more is paid from the budget */
+#define LIMIT_FIRST  2000    /* is enough for nearly every match; more is paid from the budget */
 #define LIMIT_GROWTH 16
 
 struct regex {

@@ -48,7 +48,8 @@ struct tokenizer_input {
     const char *text; /* UTF-8; what is not comes in as U+FFFD */
     size_t len;
     /* Ascending byte offsets. An added token that is special is not recognised where a cut lies
-     * inside it: so a look-alike in a client's text stays text. Nothing else changes. */
+     * inside it, not at its edges: so a look-alike in a client's text stays text. Nothing else
+     * changes. One of a single byte has no inside. */
     const size_t *cuts;
     size_t n_cuts;
     bool add_special; /* what the post-processor adds: bos, eos */
