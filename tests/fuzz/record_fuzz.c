@@ -45,7 +45,8 @@ static size_t check_tops(const struct ring_record *rec, const struct token_head 
         check_inside(rec, tops[i].text, tops[i].len);
         CHECK(tops[i].len <= TOP_TEXT_MAX);
         CHECK(tops[i].logprob < INFINITY ||
-              (isnan(tops[i].logprob) && i == 0 && t->index == 0 && t->flags == TOKEN_PROMPT));
+              (isnan(tops[i].logprob) && i == 0 && t->index == 0 &&
+               (t->flags & TOKEN_PROMPT) != 0));
         text += tops[i].len;
     }
     return t->n_tops * sizeof(struct top_head) + text;
