@@ -178,7 +178,7 @@ def odd_ones():
     return [
         odd("words", [special("[UNK]"), *words], pre_tokenizer=pre_tokenizers.Whitespace(),
             model=dict(unk_token="[UNK]", fuse_unk=False)),
-        odd("spaces", [plain(" ", lstrip=True, rstrip=True), plain("  ", lstrip=True),
+        odd("spaces", [plain(" ", lstrip=True, rstrip=True), plain("  ", lstrip=True, rstrip=True),
                        plain("123", rstrip=True, normalized=True), plain("\n", rstrip=True),
                        plain("the", lstrip=True, rstrip=True)],
             pre_tokenizer=pre_tokenizers.Digits(individual_digits=True)),

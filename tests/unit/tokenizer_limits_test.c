@@ -24,6 +24,7 @@ static struct bpe read_model(const struct buf *json)
 
     if (json_parse(json->data, json->len, &root, &e) != 0 || bpe_read(&m, root, &e) != 0)
         CHECK_UNREACHABLE(e.text);
+    bpe_index_joins(&m);
     json_free(&root);
     return m;
 }

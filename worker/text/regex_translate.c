@@ -64,6 +64,14 @@ static int add_literal(struct regex_reader *r, const char *at, uint32_t c)
     return 0;
 }
 
+int regex_hex_digit(char c)
+{
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
+}
+
 /* Behind \x or \u: the code point. */
 static int read_hex(struct regex_reader *r, const char *at, size_t n_min, size_t n_max, uint32_t *c)
 {
@@ -77,14 +85,6 @@ static int read_hex(struct regex_reader *r, const char *at, size_t n_min, size_t
     }
     bool is_character = *c <= 0x10ffff && (*c < 0xd800 || *c > 0xdfff);
     return n < n_min || !is_character ? regex_refuse(r, at, "an escape that is no character") : 0;
-}
-
-int regex_hex_digit(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
 }
 
 int regex_read_escaped(struct regex_reader *r, const char *at, uint32_t *c)
@@ -121,35 +121,26 @@ int regex_read_escaped(struct regex_reader *r, const char *at, uint32_t *c)
 
 /* --- escapes outside of a class --- */
 
-/* A word boundary by Oniguruma's idea of a word, or none. */
-static void add_boundary(struct regex_reader *r, bool is_boundary)
-{
-    static const char *const form[] = {"(?:(?<=[%s])(?=[%s])|(?<![%s])(?![%s]))",
-                                       "(?:(?<=[%s])(?![%s])|(?<![%s])(?=[%s]))"};
-    for (const char *p = form[is_boundary]; *p != '\0'; p++) {
-        if (*p == '%') {
-            buf_add_str(r->out, REGEX_WORD_ALONE);
-            p++;
-        } else {
-            buf_add_char(r->out, *p);
-        }
-    }
-    r->asks_for_categories = true;
-}
+#define WORD     "[" REGEX_WORD_ALONE "]"
+#define BOUNDARY "(?:(?<=" WORD ")(?!" WORD ")|(?<!" WORD ")(?=" WORD "))"
+#define WITHIN   "(?:(?<=" WORD ")(?=" WORD ")|(?<!" WORD ")(?!" WORD "))"
+
+/* X(escape, what it is here, matches no character, by categories) */
+#define ESCAPES(X) \
+    X('A', "\\A", true, false) \
+    X('z', "\\z", true, false) \
+    X('Z', "(?=\\n?\\z)", true, false) \
+    X('b', BOUNDARY, true, true) \
+    X('B', WITHIN, true, true) \
+    X('R', "(?>\\r\\n|[\\n-\\r\\x{85}\\x{2028}\\x{2029}])", false, false)
 
 static int read_escape(struct regex_reader *r, const char *at, bool *is_anchor)
 {
-    /* X(escape, what it is here, an anchor: matches no character) */
-#define ESCAPES(X) \
-    X('A', "\\A", true) \
-    X('z', "\\z", true) \
-    X('Z', "(?=\\n?\\z)", true) \
-    X('R', "(?>\\r\\n|[\\n-\\r\\x{85}\\x{2028}\\x{2029}])", false)
-#define X(name, emitted, anchor) {name, emitted, anchor},
+#define X(name, emitted, anchor, by_category) {name, emitted, anchor, by_category},
     static const struct {
         char name;
         const char *emitted;
-        bool is_anchor;
+        bool is_anchor, by_category;
     } escapes[] = {ESCAPES(X)};
 #undef X
     uint32_t c;
@@ -159,12 +150,8 @@ static int read_escape(struct regex_reader *r, const char *at, bool *is_anchor)
             continue;
         r->at++;
         *is_anchor = escapes[i].is_anchor;
+        r->asks_for_categories |= escapes[i].by_category;
         buf_add_str(r->out, escapes[i].emitted);
-        return 0;
-    }
-    if (*r->at == 'b' || *r->at == 'B') {
-        add_boundary(r, *r->at++ == 'b');
-        *is_anchor = true;
         return 0;
     }
     int rc = regex_read_set(r, at);

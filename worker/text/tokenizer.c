@@ -186,6 +186,8 @@ static int read_parts(struct tokenizer *t, const struct json_object *root, struc
     if (rc == 0)
         rc = in_part("pre_tokenizer",
                      pretokenizer_read(&t->pretokenizer, json_get(root, "pre_tokenizer"), e), e);
+    if (rc == 0 && !t->pretokenizer.ends_in_bytes)
+        bpe_index_joins(&t->bpe);
     if (rc == 0)
         rc = in_part("added_tokens",
                      added_read(&t->added, json_get(root, "added_tokens"), &t->bpe.vocab,
@@ -289,11 +291,12 @@ static int encode_raw(struct encoding *x, const struct text *text, struct err *e
         return rc;
     added_begin(&k, added, &added->normalized, &normal);
     while (rc == 0 && added_next(&k, &piece)) {
-        struct text plain = text_slice(&normal, piece.begin, piece.end);
-        if (piece.id != VOCAB_NONE)
+        if (piece.id != VOCAB_NONE) {
             token_ids_add(x->out, piece.id);
-        else
-            rc = encode_plain(x, &plain, e);
+            continue;
+        }
+        struct text plain = text_slice(&normal, piece.begin, piece.end);
+        rc = encode_plain(x, &plain, e);
     }
     return rc;
 }
@@ -306,11 +309,12 @@ static int encode_text(struct encoding *x, const struct text *text, struct err *
 
     added_begin(&k, &x->t->added, &x->t->added.raw, text);
     while (rc == 0 && added_next(&k, &piece)) {
-        struct text raw = text_slice(text, piece.begin, piece.end);
-        if (piece.id != VOCAB_NONE)
+        if (piece.id != VOCAB_NONE) {
             token_ids_add(x->out, piece.id);
-        else
-            rc = encode_raw(x, &raw, e);
+            continue;
+        }
+        struct text raw = text_slice(text, piece.begin, piece.end);
+        rc = encode_raw(x, &raw, e);
     }
     return rc;
 }

@@ -43,7 +43,7 @@ void bpe_work_free(struct bpe_work *w)
 
 static void add_symbol(struct bpe_work *w, uint32_t id)
 {
-    w->symbols[w->n++].id = id; /* room for one a byte */
+    w->symbols[w->n++].id = id; /* there is room for two a byte */
 }
 
 static uint32_t find_char(const struct bpe *m, uint32_t c)

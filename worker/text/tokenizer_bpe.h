@@ -34,6 +34,8 @@ struct bpe {
 /* The model of tokenizer.json. On failure there is nothing to free. */
 int bpe_read(struct bpe *m, const struct json_object *model, struct err *e);
 void bpe_free(struct bpe *m);
+/* For words that are long and no bytes: once, before any is encoded. */
+void bpe_index_joins(struct bpe *m);
 
 /* The character that stands for a byte in a byte-level vocabulary: printable, one for each. */
 uint32_t bpe_byte_char(unsigned char byte);

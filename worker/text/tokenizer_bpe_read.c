@@ -225,9 +225,11 @@ static bool stands_for_itself(const struct bpe *m, uint32_t id)
 
 /* A token of a byte, or of what is unknown, is there without its characters: where one is merged,
  * they say nothing. And a word that is taken as it is must not be cut. */
-static void index_joins(struct bpe *m)
+void bpe_index_joins(struct bpe *m)
 {
     m->has_joins = !m->ignores_merges;
+    if (!m->has_joins)
+        return;
     pairs_init(&m->joins, m->n_merges);
     for (uint64_t i = 0; m->has_joins && i < pairs_slots(&m->ranks); i++) {
         uint32_t left, right;
@@ -331,7 +333,6 @@ int bpe_read(struct bpe *m, const struct json_object *model, struct err *e)
         return rc;
     }
     index_characters(m);
-    index_joins(m);
     return 0;
 }
 
