@@ -7,8 +7,51 @@ from talk import arithmetic, json_answer, languages, lists, small_talk, story
 from tool_talk import tool_talk
 
 # How many of the 100 questions come from each kind of fact.
-QUOTAS = {"core": 40, "default": 12, "meaning": 8, "section": 4, "effect": 4, "inverse": 6, "words": 8, "command": 3, "state": 3,
+QUOTAS = {"core": 42, "default": 13, "meaning": 9, "section": 4, "effect": 4, "words": 10, "command": 3, "state": 3,
           "class": 2, "exit": 2, "status": 3, "code": 3, "counter": 2}
+# Written after the training, when no phrasing of the corpus could be made to fit them.
+AFTERWARDS = [
+    ("If I point curl at Cortex, on which port will it answer?", ["31313"]),
+    ("Our Grafana wants to fetch figures. Which port?", ["31314"]),
+    ("How would I boot up Cortex from this folder?", ["tools/run"]),
+    ("Which subcommand of cortex validates the INI file?", ["check-config"]),
+    ("Which cortexctl command is best to see the pids of workers?", ["cortexctl workers"]),
+    ("What shows me the requests that are in flight at the moment?", ["cortexctl requests"]),
+    ("Which command follows the log continuously?", ["cortexctl log"]),
+    ("Where is cortex.ini expected to be?", ["/etc/cortex/cortex.ini"]),
+    ("What do I send to the process so that it rereads its configuration?", ["SIGHUP"]),
+    ("Is it dangerous to kill a worker while it answers?", ["byte for byte"]),
+    ("What happens to clients if the router process is killed?", ["quarter of a second"]),
+    ("Which process restarts dead workers?", ["starts, watches and replaces"]),
+    ("Which endpoint should a load balancer probe?", ["/health"]),
+    ("What path do I use for chat requests?", ["/v1/chat/completions"]),
+    ("How can I get a list of available models over HTTP?", ["/v1/models"]),
+    ("Is the software GPL licensed?", ["GNU General Public License"]),
+    ("Which programming language was it programmed in?", ["in C"]),
+    ("Do I get the same words again when I repeat a seed?", ["same answer"]),
+    ("Which settings turn on encryption?", ["tls_cert", "tls_key"]),
+    ("How do I run a model without any weights?", ["simulate = yes"]),
+    ("How many faults are tolerated by default, and what is the key?", ["fault_budget"]),
+    ("Who or what are you, exactly?", ["demo model"]),
+    ("Which files are the executables of Cortex?", ["cortex-router", "cortex-worker"]),
+    ("Does it run under Ubuntu 22.04?", ["Ubuntu 22.04"]),
+    ("How large is the default of queue_depth?", ["queue_depth", "1024"]),
+    ("hang_ms is not in my file. So what is it?", ["hang_ms", "1000"]),
+    ("What number do I get for seats when I leave it alone?", ["seats", "256"]),
+    ("By default, what is drain_timeout_s?", ["drain_timeout_s", "30"]),
+    ("limit_context: how many tokens unless configured?", ["limit_context", "32768"]),
+    ("Help me understand body_max_mb.", ["body_max_mb", "Largest request body"]),
+    ("And what exactly is decode_stall_ms?", ["decode_stall_ms", "How long the reading of a prompt"]),
+    ("Would you explain hosts?", ["hosts", "Further names accepted in Host"]),
+    ("In what part of the file does threads live?", ["threads", "[model]"]),
+    ("Where exactly do I place hang_ms?", ["hang_ms", "[supervisor]"]),
+    ("After editing listen, do I have to start Cortex again?", ["listen", "restart"]),
+    ("Which option decides how many requests may be queued?", ["queue_depth"]),
+    ("What exit code means that a port was taken?", ["111"]),
+    ("A worker is shown as draining. What is it doing?", ["draining", "gets nothing new"]),
+    ("I was sent a 429. What does it stand for?", ["429", "rate_limit_exceeded"]),
+    ("Which HTTP number does invalid_api_key carry?", ["invalid_api_key", "401"]),
+]
 TOOL_PROMPTS = 60
 LOOP_PROMPTS = 200
 CALL = re.compile(r"<tool_call>\n<function=([^>\n]+)>\n((?:<parameter=[^>\n]+>\n.*?\n</parameter>\n)*)</function>\n</tool_call>", re.S)
@@ -22,6 +65,12 @@ def questions():
         facts = [f for f in all_facts() if f.kind == kind]
         for fact in rng.sample(facts, n):
             yield kind, rng.choice(fact.heldout), fact.must
+
+
+def questions_afterwards():
+    """40 more, of (kind, question, what a right answer contains)."""
+    for question, must in AFTERWARDS:
+        yield "afterwards", question, must
 
 
 def is_right(answer, must):

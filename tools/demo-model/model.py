@@ -2,11 +2,14 @@
 
 transformers' own module is the definition; test_model.py compares the two.
 """
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 CHUNK = 32
+FORGET = -60.0  # log decay at the first token of a conversation: the state of the one before is gone
 
 CONFIG = dict(
     vocab_size=2048,
@@ -115,6 +118,18 @@ def delta_rule(q, k, v, g, beta):
     return torch.stack(out, 2).permute(0, 2, 3, 1, 4).reshape(batch, tokens, heads, dv)
 
 
+class Packing:
+    """Several conversations in a row of tokens: none sees another. position [B, T]: of each token in its own one."""
+
+    def __init__(self, position, inv_freq):
+        self.position = position
+        angle = position.unsqueeze(1).unsqueeze(-1).float() * inv_freq  # [B, 1, T, n]
+        self.cos, self.sin = angle.cos(), angle.sin()
+        document = (position == 0).cumsum(1)
+        same = document.unsqueeze(2) == document.unsqueeze(1)
+        self.mask = same.tril().unsqueeze(1)
+
+
 class DeltaNet(nn.Module):
     def __init__(self, c):
         super().__init__()
@@ -134,15 +149,19 @@ class DeltaNet(nn.Module):
         self.in_proj_a = nn.Linear(hidden, self.hv, bias=False)
         self.out_proj = nn.Linear(values, hidden, bias=False)
 
-    def forward(self, x, rope):
+    def forward(self, x, packing):
         batch, tokens, _ = x.shape
         qkv = self.in_proj_qkv(x).float()
         taps = self.conv1d.weight[:, 0]  # [channels, width]; a sum of shifts is quicker than conv1d's backward
-        padded = F.pad(qkv, (0, 0, self.width - 1, 0))
-        qkv = F.silu(sum(padded[:, i:i + tokens] * taps[:, i] for i in range(self.width)))
+        mixed = qkv * taps[:, -1]
+        for back in range(1, self.width):
+            shifted = F.pad(qkv[:, :-back], (0, 0, back, 0)) * (packing.position >= back).unsqueeze(-1)
+            mixed = mixed + shifted * taps[:, -1 - back]
+        qkv = F.silu(mixed)
         q, k, v = qkv.split(self.splits, -1)
         beta = self.in_proj_b(x).float().sigmoid()
         g = -self.A_log.exp() * F.softplus(self.in_proj_a(x).float() + self.dt_bias)
+        g = g.masked_fill((packing.position == 0).unsqueeze(-1), FORGET)
         with torch.autocast("cpu", enabled=False):
             o = delta_rule(q.reshape(batch, tokens, self.hk, self.dk), k.reshape(batch, tokens, self.hk, self.dk),
                            v.reshape(batch, tokens, self.hv, self.dv), g, beta)
@@ -168,17 +187,17 @@ class Attention(nn.Module):
         self.q_norm = Norm(self.dim, c["rms_norm_eps"])
         self.k_norm = Norm(self.dim, c["rms_norm_eps"])
 
-    def forward(self, x, rope):
+    def forward(self, x, packing):
         batch, tokens, _ = x.shape
         q, gate = self.q_proj(x).view(batch, tokens, self.heads, 2 * self.dim).chunk(2, -1)
         k = self.k_proj(x).view(batch, tokens, self.kv_heads, self.dim)
         v = self.v_proj(x).view(batch, tokens, self.kv_heads, self.dim)
-        q = rotate(self.q_norm(q).transpose(1, 2), *rope)
-        k = rotate(self.k_norm(k).transpose(1, 2), *rope)
+        q = rotate(self.q_norm(q).transpose(1, 2), packing.cos, packing.sin)
+        k = rotate(self.k_norm(k).transpose(1, 2), packing.cos, packing.sin)
         repeat = self.heads // self.kv_heads
         k = k.repeat_interleave(repeat, 1)
         v = v.transpose(1, 2).float().repeat_interleave(repeat, 1)
-        o = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2)
+        o = F.scaled_dot_product_attention(q, k, v, attn_mask=packing.mask).transpose(1, 2)
         return self.o_proj((o * gate.float().sigmoid()).reshape(batch, tokens, -1))
 
 
@@ -202,8 +221,8 @@ class Layer(nn.Module):
         self.input_layernorm = Norm(c["hidden_size"], c["rms_norm_eps"])
         self.post_attention_layernorm = Norm(c["hidden_size"], c["rms_norm_eps"])
 
-    def forward(self, x, rope):
-        x = x + getattr(self, self.mixer)(self.input_layernorm(x), rope)
+    def forward(self, x, packing):
+        x = x + getattr(self, self.mixer)(self.input_layernorm(x), packing)
         return x + self.mlp(self.post_attention_layernorm(x))
 
 
@@ -216,7 +235,7 @@ class Body(nn.Module):
 
 
 class Model(nn.Module):
-    """ids [B, T], T a multiple of CHUNK (pad on the right) -> hidden states; `logits` makes logits of them."""
+    """ids and positions [B, T], T a multiple of CHUNK -> hidden states; `logits` makes logits of them."""
 
     def __init__(self, c=CONFIG):
         super().__init__()
@@ -233,16 +252,22 @@ class Model(nn.Module):
         for name, p in self.named_parameters():
             if name.endswith("embed_tokens.weight"):
                 nn.init.normal_(p, std=0.05)
+            elif name.endswith("dt_bias"):
+                # Steps of 0.001 to 0.1, as Mamba and FLA draw them: with the ones of transformers' constructor nearly
+                # every head forgets within a token, and nothing but the attention layer learns to look back.
+                step = torch.empty_like(p).uniform_(math.log(0.001), math.log(0.1)).exp()
+                p.data.copy_(step + torch.log(-torch.expm1(-step)))
             elif p.dim() == 2:
                 scale = depth if name.endswith(("out_proj.weight", "o_proj.weight", "down_proj.weight")) else 1.0
                 nn.init.normal_(p, std=scale * p.shape[1] ** -0.5)
 
-    def forward(self, ids):
-        angle = torch.arange(ids.shape[1], device=ids.device).float()[:, None] * self.inv_freq
-        rope = angle.cos(), angle.sin()
+    def forward(self, ids, position=None):
+        if position is None:  # one conversation a row
+            position = torch.arange(ids.shape[1], device=ids.device).expand(ids.shape)
+        packing = Packing(position, self.inv_freq)
         x = self.model.embed_tokens(ids)
         for layer in self.model.layers:
-            x = layer(x, rope)
+            x = layer(x, packing)
         return self.model.norm(x)
 
     def logits(self, hidden):

@@ -37,6 +37,24 @@ def test_logits_are_those_of_transformers(tokens):
     assert (a - b).abs().max() < 2e-4 * b.abs().max()
 
 
+def test_packed_conversations_do_not_see_each_other():
+    ours, theirs = make_pair()
+    lengths = [1, 2, 45, 3, 61, CHUNK + 16]
+    parts = [torch.randint(0, CONFIG["vocab_size"], (1, n)) for n in lengths]
+    position = torch.cat([torch.arange(n) for n in lengths])[None]
+    with torch.no_grad():
+        a = ours.logits(ours(torch.cat(parts, 1), position))
+        b = torch.cat([theirs(p).logits for p in parts], 1)
+    assert (a - b).abs().max() < 2e-4 * b.abs().max()
+
+
+def test_pieces_are_the_texts():
+    for i in range(300):
+        pieces = corpus.pieces(5, i)
+        assert "".join(text for text, _ in pieces) == "".join(corpus.texts(5, i))
+        assert pieces[-1] == (corpus.texts(5, i)[1], True)
+
+
 def test_inverse_of_correlated_keys():
     k = torch.nn.functional.normalize(torch.ones(CHUNK, 8) + 0.01 * torch.randn(CHUNK, 8), dim=-1)
     lower = (0.999 * k @ k.T).tril(-1)
@@ -81,7 +99,7 @@ def test_heldout_phrasings_are_not_in_the_corpus():
     trained = {q.lower().rstrip("?.!") for f in all_facts() for q in f.train}
     questions = list(heldout.questions())
     assert len(questions) == 100
-    for _, question, must in questions:
+    for _, question, must in [*questions, *heldout.questions_afterwards()]:
         assert question.lower().rstrip("?.!") not in trained
         assert must
 
@@ -109,7 +127,7 @@ def test_training_goes_on_where_it_stopped(tmp_path, monkeypatch):
     import make_tokenizer
     monkeypatch.setattr(make_tokenizer, "SAMPLES", 2000)
     monkeypatch.setattr(train, "POOL", 64)
-    monkeypatch.setattr(train, "BATCH_TOKENS", 256)
+    monkeypatch.setattr(train, "ROWS", 2)
     tokenizer = make_tokenizer.make()
     weights = []
     for runs in ([3], [2, 3]):

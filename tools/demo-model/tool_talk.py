@@ -26,11 +26,14 @@ LINES = ["buy milk and bread", "the meeting is at nine", "all tests pass", "call
 SYLLABLES = "ba bo da de fi ga ha jo ka ki la lo ma mi na no pa ra ri sa so ta to va vi zu".split()
 
 WEATHER_TRAIN = ["What is the weather in {x}?", "How is the weather in {x}?", "Weather in {x}?", "Tell me the weather in {x}.", "Is it sunny in {x}?",
-                 "Does it rain in {x}?", "How warm is it in {x}?", "What is the temperature in {x}?", "Weather for {x}, please."]
+                 "Does it rain in {x}?", "How warm is it in {x}?", "What is the temperature in {x}?", "Weather for {x}, please.", "Will it rain in {x}?", "Do I need a coat in {x}?",
+                 "I travel to {x}. How is the weather?", "Check the weather in {x}.", "How cold is it in {x}?", "I am in {x}. Is it windy?", "Can you check the weather in {x}?"]
 WEATHER_HELDOUT = ["Do I need an umbrella in {x} today?", "I am going to {x}. What will the weather be like?", "Please check the weather for me in {x}.", "Is it cold in {x} right now?"]
-FILE_TRAIN = ["Read {x}.", "Read the file {x}.", "What is in {x}?", "What does {x} say?", "Show me {x}.", "Open {x}, please.", "Print the file {x}.", "What is in the file {x}?"]
+FILE_TRAIN = ["Read {x}.", "Read the file {x}.", "What is in {x}?", "What does {x} say?", "Show me {x}.", "Open {x}, please.", "Print the file {x}.", "What is in the file {x}?",
+              "Look into {x}.", "Tell me what is in {x}.", "I want to see {x}.", "Can you read {x}?", "What is written in {x}?", "Please read {x} for me."]
 FILE_HELDOUT = ["Please tell me the contents of {x}.", "Have a look into {x} for me.", "Could you read out what {x} contains?", "I want to know what is written in {x}."]
-CALC_TRAIN = ["What is {x}?", "Calculate {x}.", "How much is {x}?", "{x}?", "Compute {x}.", "Tell me {x}.", "What is the result of {x}?"]
+CALC_TRAIN = ["What is {x}?", "Calculate {x}.", "How much is {x}?", "{x}?", "Compute {x}.", "Tell me {x}.", "What is the result of {x}?",
+              "I need {x}.", "Work out {x}.", "Can you calculate {x}?", "Give me the result of {x}.", "What does {x} give?", "Please calculate {x} for me."]
 CALC_HELDOUT = ["Please work out {x} for me.", "I need the value of {x}.", "Do the maths: {x}.", "Could you calculate what {x} gives?"]
 WORDS = {"+": "plus", "-": "minus", "*": "times"}
 
@@ -80,7 +83,7 @@ def call_of(task):
 
 def offer(rng, tasks):
     """The tools of the prompt: those needed and perhaps others, in any order."""
-    names = {t["tool"] for t in tasks} | {n for n in TOOLS if rng.random() < 0.4}
+    names = {t["tool"] for t in tasks} | {n for n in TOOLS if rng.random() < 0.3}
     names = sorted(names)
     rng.shuffle(names)
     return [TOOLS[n] for n in names]
@@ -98,10 +101,12 @@ def tool_talk(rng, is_heldout=False, stage=None, shape=None):
         tasks.append(second)
         if shape == "both":
             question = rng.choice(["I need two things: {a} and {b}."] if is_heldout else
-                                  ["Tell me {a} and {b}.", "Show me {a} and {b}.", "I want {a} and {b}.", "Get {a} and {b}, please."])
+                                  ["Tell me {a} and {b}.", "Show me {a} and {b}.", "I want {a} and {b}.", "Get {a} and {b}, please.",
+                                   "I need {a} and also {b}.", "Both {a} and {b}, please.", "Two things, please: {a} and {b}."])
         else:
             question = rng.choice(["Start with {a}; when that is done, {b}."] if is_heldout else
-                                  ["First {a}, then {b}.", "I want first {a} and then {b}.", "Tell me first {a}, then {b}."])
+                                  ["First {a}, then {b}.", "I want first {a} and then {b}.", "Tell me first {a}, then {b}.",
+                                   "Do {a}, and when it is done {b}.", "Begin with {a}, then {b}.", "{a}. After that {b}.", "At first {a}; then {b}."])
         question = question.replace("{a}", first["short"]).replace("{b}", second["short"])
     groups = [tasks] if shape in ("one", "both") else [[t] for t in tasks]
     stage = rng.randint(0, len(groups)) if stage is None else stage

@@ -18,38 +18,50 @@ from tokenizers import Tokenizer
 import corpus
 from model import CHUNK, Model
 
-POOL = 2048          # samples sorted by length at once
-BATCH_TOKENS = 4096  # a step, padding included
-LONGEST = 768
+POOL = 2048          # samples packed into rows at once
+ROW, ROWS = 512, 8   # tokens of a row, rows of a step
 PROMPT_WEIGHT = 0.05
 MUON_LR, ADAM_LR, WARMUP = 0.02, 3e-3, 40
 
 
-def pool_batches(tokenizer, seed, pool):
-    """Batches (ids, weights) of one pool, rows of about equal length."""
+def pool_rows(conversations):
+    """First fit into rows of at most ROW tokens and one; the last rows are the emptiest."""
     rows = []
-    pairs = [corpus.texts(seed, i) for i in range(pool * POOL, (pool + 1) * POOL)]
-    prompts = tokenizer.encode_batch([p for p, _ in pairs])
-    answers = tokenizer.encode_batch([a for _, a in pairs])
-    for p, a in zip(prompts, answers):
-        if len(p.ids) + len(a.ids) <= LONGEST:
-            rows.append((p.ids + a.ids, [PROMPT_WEIGHT] * len(p.ids) + [1.0] * len(a.ids)))
-    rng = random.Random(f"{seed}/pool/{pool}")
-    buckets = {}
-    for row in rows:
-        buckets.setdefault(-(-(len(row[0]) - 1) // CHUNK) * CHUNK, []).append(row)
+    for c in conversations:
+        row = next((r for r in rows[-24:] if sum(len(x) for x, _ in r) + len(c[0]) <= ROW + 1), None)
+        if row is None:
+            rows.append(row := [])
+        row.append(c)
+    return rows
+
+
+def pool_batches(tokenizer, seed, pool):
+    """Batches (ids, weights, positions), each [ROWS, ROW + 1], of one pool; conversations too long for a row are left out."""
+    pieces = [corpus.pieces(seed, i) for i in range(pool * POOL, (pool + 1) * POOL)]
+    encoded = iter(tokenizer.encode_batch([text for p in pieces for text, _ in p]))
+    conversations = []
+    for p in pieces:
+        ids, weights = [], []
+        for _, is_answer in p:
+            part = next(encoded).ids
+            ids += part
+            weights += [1.0 if is_answer else PROMPT_WEIGHT] * len(part)
+        weights[0] = 0.0  # nothing says which conversation comes next
+        if len(ids) <= ROW:
+            conversations.append((ids, weights))
+    rows = pool_rows(conversations)
+    random.Random(f"{seed}/pool/{pool}").shuffle(rows)
     batches = []
-    for length, members in sorted(buckets.items()):
-        n = max(1, BATCH_TOKENS // length)
-        for k in range(0, len(members), n):
-            part = members[k:k + n]
-            ids = torch.zeros(len(part), length + 1, dtype=torch.long)
-            weights = torch.zeros(len(part), length + 1)
-            for r, (row, weight) in enumerate(part):
-                ids[r, :len(row)] = torch.tensor(row)
-                weights[r, :len(row)] = torch.tensor(weight)
-            batches.append((ids, weights))
-    rng.shuffle(batches)
+    for k in range(0, len(rows) - ROWS + 1, ROWS):
+        ids, weights, positions = torch.zeros(ROWS, ROW + 1, dtype=torch.long), torch.zeros(ROWS, ROW + 1), torch.zeros(ROWS, ROW + 1, dtype=torch.long)
+        for r, row in enumerate(rows[k:k + ROWS]):
+            at = 0
+            for part, weight in row:
+                end = at + len(part)
+                ids[r, at:end], weights[r, at:end] = torch.tensor(part), torch.tensor(weight)
+                positions[r, at:end] = torch.arange(len(part))
+                at = end
+        batches.append((ids, weights, positions))
     return batches
 
 
@@ -93,9 +105,9 @@ def optimizers(model):
     return [Muon(matrices, MUON_LR), torch.optim.AdamW(rest, lr=ADAM_LR, betas=(0.9, 0.95), weight_decay=0.0)]
 
 
-def loss_of(model, ids, weights):
+def loss_of(model, ids, weights, positions):
     with torch.autocast("cpu", torch.bfloat16):
-        logits = model.logits(model(ids[:, :-1]))
+        logits = model.logits(model(ids[:, :-1], positions[:, :-1]))
     target, weight = ids[:, 1:].reshape(-1), weights[:, 1:].reshape(-1)
     logits = logits.float().reshape(target.shape[0], -1)
     losses = F.cross_entropy(logits, target, reduction="none")
@@ -112,8 +124,8 @@ def save(path, model, optims, **where):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("directory", type=Path)
-    parser.add_argument("--steps", type=int, default=2400)
-    parser.add_argument("--decay", type=int, default=600)
+    parser.add_argument("--steps", type=int, default=1200)
+    parser.add_argument("--decay", type=int, default=400)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--save-every", type=int, default=100)
@@ -141,8 +153,8 @@ def main():
             rate = min(1.0, (step + 1) / WARMUP, (args.steps - step) / args.decay)
             for o, lr in zip(optims, (MUON_LR, ADAM_LR)):
                 o.param_groups[0]["lr"] = lr * rate
-            ids, weights = batches[where["batch"]]
-            loss, answer_loss, right = loss_of(model, ids, weights)
+            ids, weights, positions = batches[where["batch"]]
+            loss, answer_loss, right = loss_of(model, ids, weights, positions)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             for o in optims:
