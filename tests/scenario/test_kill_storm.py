@@ -3,6 +3,7 @@
 Every stream must have the bytes of the undisturbed run, and no request an error. The seed of the
 moments is printed, so that a failure can be repeated."""
 import asyncio
+import bisect
 import hashlib
 import os
 import random
@@ -60,7 +61,8 @@ def gaps_over_kills(found, kills):
     for stream in found:
         times = stream.content_times()
         for a, b in zip(times, times[1:]):
-            if any(a < kill <= b for kill in kills):
+            i = bisect.bisect_right(kills, a)
+            if i < len(kills) and kills[i] <= b:
                 gaps.append(b - a)
     gaps.sort()
     return gaps[len(gaps) // 2:]
