@@ -13,28 +13,12 @@ static struct json_object *find_value(const struct json_object *body, uint32_t p
 
 /* ---- the stream: every event is head + delta + tail ---- */
 
-static void end_event(struct choice *c, struct buf *out, const char *reason)
-{
-    if (reason == NULL && !logprobs_is_pending(c->logprobs)) { /* nearly all of them */
-        buf_add_str(out, ",\"logprobs\":null,\"finish_reason\":null}]}\n\n");
-    } else {
-        buf_add_str(out, ",\"logprobs\":");
-        logprobs_take_chat(c->logprobs, out);
-        buf_add_str(out, ",\"finish_reason\":");
-        if (reason != NULL)
-            buf_printf(out, "\"%s\"}]}\n\n", reason);
-        else
-            buf_add_str(out, "null}]}\n\n");
-    }
-    generation_event_end(c);
-}
-
 static void start_stream(struct choice *c)
 {
     struct buf *out = generation_event(c);
 
     buf_add_str(out, "{\"role\":\"assistant\",\"content\":\"\"}");
-    end_event(c, out, NULL);
+    generation_event_end(c, out, NULL, logprobs_take_chat);
 }
 
 static void add_tops(struct choice *c, const struct top *tops, size_t n_tops)
@@ -55,7 +39,7 @@ static void write_part(struct choice *c, const struct part *part)
     }
     buf_add_json_string(out, part->text, part->len);
     buf_add_char(out, '}');
-    end_event(c, out, NULL);
+    generation_event_end(c, out, NULL, logprobs_take_chat);
 }
 
 static void write_finish(struct choice *c)
@@ -63,7 +47,7 @@ static void write_finish(struct choice *c)
     struct buf *out = generation_event(c);
 
     buf_add_str(out, "{}");
-    end_event(c, out, finish_reason_name(c->reason));
+    generation_event_end(c, out, finish_reason_name(c->reason), logprobs_take_chat);
 }
 
 /* ---- the whole ---- */

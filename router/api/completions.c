@@ -92,18 +92,7 @@ static void write_event(struct choice *c, const char *text, size_t len, const ch
     struct buf *out = generation_event(c);
 
     buf_add_json_string(out, text, len);
-    if (reason == NULL && !logprobs_is_pending(c->logprobs)) { /* nearly all of them */
-        buf_add_str(out, ",\"logprobs\":null,\"finish_reason\":null}]}\n\n");
-    } else {
-        buf_add_str(out, ",\"logprobs\":");
-        logprobs_take_completion(c->logprobs, out);
-        buf_add_str(out, ",\"finish_reason\":");
-        if (reason != NULL)
-            buf_printf(out, "\"%s\"}]}\n\n", reason);
-        else
-            buf_add_str(out, "null}]}\n\n");
-    }
-    generation_event_end(c);
+    generation_event_end(c, out, reason, logprobs_take_completion);
 }
 
 /* A completion has one text: reasoning is part of it. */

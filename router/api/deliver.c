@@ -52,8 +52,20 @@ struct buf *generation_event(struct choice *c)
     return out;
 }
 
-void generation_event_end(struct choice *c)
+void generation_event_end(struct choice *c, struct buf *out, const char *reason,
+                          logprobs_taker *take)
 {
+    if (reason == NULL && !logprobs_is_pending(c->logprobs)) { /* nearly all of them */
+        buf_add_str(out, ",\"logprobs\":null,\"finish_reason\":null}]}\n\n");
+    } else {
+        buf_add_str(out, ",\"logprobs\":");
+        take(c->logprobs, out);
+        buf_add_str(out, ",\"finish_reason\":");
+        if (reason != NULL)
+            buf_printf(out, "\"%s\"}]}\n\n", reason);
+        else
+            buf_add_str(out, "null}]}\n\n");
+    }
     exchange_piece_end(c->generation->x);
 }
 

@@ -94,10 +94,12 @@ enum handler_result generate(struct exchange *x, const struct form *form);
 /* hold_due expired. */
 void generation_hold_due(void *owner, uint64_t now_ns);
 
-/* One event of the stream: begins with c->head; append the rest to the buffer, with the empty line
- * behind it; end closes it. */
+/* One event of the stream: begins with c->head; append the delta or the text; end closes it. */
 struct buf *generation_event(struct choice *c);
-void generation_event_end(struct choice *c);
+/* Its end: log-probabilities in the dialect's words, and the reason, NULL when there is more. */
+typedef void logprobs_taker(struct logprobs *l, struct buf *out);
+void generation_event_end(struct choice *c, struct buf *out, const char *reason,
+                          logprobs_taker *take);
 
 /* --- between generate.c and deliver.c --- */
 extern const struct request_ops generation_request_ops; /* owner: the choice */
