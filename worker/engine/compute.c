@@ -202,9 +202,6 @@ static void run_step(struct compute *c, const struct step *step)
         settle_all(c, step);
     }
     learn(c, step, clock_now_ns() - begun_ns);
-    atomic_fetch_add_explicit(&c->n_steps, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&c->n_rows, (uint64_t)step->rows, memory_order_relaxed);
-    atomic_store_explicit(&c->n_preempted, c->scheduler.n_preempted, memory_order_relaxed);
     publish_due(c, 0);
     if (step->pick_count > 0)
         thread_wake(c->setup.wake_fd);

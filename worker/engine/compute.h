@@ -39,7 +39,6 @@ struct compute {
 
     /* --- for the loop --- */
     _Atomic uint64_t step_due_ns; /* a step that is not over by then hangs; 0: there is none */
-    _Atomic uint64_t n_steps, n_rows, n_preempted;
 };
 
 int compute_start(struct compute *c, const struct compute_setup *setup, struct err *e);
