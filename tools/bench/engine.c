@@ -4,6 +4,7 @@
  *   engine DIRECTORY THREADS P G S      -> one line of JSON, as llama-peer prints it
  *
  * Beside the rates, how fast the same threads only read the same weights: the limit of decoding. */
+#include "tools/bench/probe.h"
 #include "worker/io/root.h"
 #include "worker/io/safetensors.h"
 #include "worker/model/config.h"
@@ -32,7 +33,7 @@ struct bench {
     struct forward_shape shape;
     int32_t *pages; /* [sequences][pages_each] */
     int32_t pages_each, sequences;
-    volatile uint64_t sink[KERN_THREADS_MAX * 8];
+    struct probe probe;
 };
 
 static double now_s(void)
@@ -172,34 +173,16 @@ static void generate(struct bench *b, int32_t n_prompt, int32_t n_tokens, int32_
     }
 }
 
-static int read_share(struct kern_thread *th, void *arg)
-{
-    typedef uint64_t wide __attribute__((vector_size(64)));
-    struct bench *b = arg;
-    int64_t from, to;
-    wide sum[8] = {{0}};
-
-    kern_split(th, (int64_t)(b->bytes / 512), &from, &to);
-    const wide *p = b->block;
-    for (int64_t i = from * 8; i < to * 8; i += 8)
-        for (int j = 0; j < 8; j++) {
-            __builtin_prefetch(p + i + j + 64, 0, 3);
-            sum[j] ^= p[i + j];
-        }
-    for (int j = 1; j < 8; j++)
-        sum[0] ^= sum[j];
-    b->sink[th->rank * 8] = sum[0][0];
-    return 0;
-}
-
 /* The best of a few rounds, bytes a second. */
 static double probe(struct bench *b)
 {
     double best = 0;
 
+    b->probe.data = b->block;
+    b->probe.bytes = b->bytes;
     for (int i = 0; i < PROBES; i++) {
         double begun = now_s();
-        kern_pool_run(b->pool, read_share, b);
+        kern_pool_run(b->pool, probe_read, &b->probe);
         double rate = (double)b->bytes / (now_s() - begun);
         if (rate > best)
             best = rate;

@@ -15,6 +15,7 @@
 #include "kernels/kern.h"
 #include "kernels/pack.h"
 #include "kernels/pool.h"
+#include "tools/bench/probe.h"
 
 enum { ROUNDS = 5, MATRICES = 28, OUT = 7168, COLS = 1024, TOKENS = 512 };
 
@@ -28,7 +29,7 @@ struct bench {
     void *pages, *slot, *work;
     float *qkv, *gates;
     int32_t *page_list;
-    volatile uint64_t sink[KERN_THREADS_MAX * 8];
+    struct probe probe;
     struct kern_linear linear;
     struct kern_gdn gdn;
     struct kern_attention attention;
@@ -68,22 +69,9 @@ static float random_float(void)
 
 static int read_all(struct kern_thread *th, void *arg)
 {
-    typedef uint64_t wide __attribute__((vector_size(64)));
     struct bench *b = arg;
-    int64_t from, to;
-    wide sum[8] = {{0}};
 
-    kern_split(th, (int64_t)(b->matrix_bytes * MATRICES / 512), &from, &to);
-    const wide *p = (const wide *)(const void *)b->weights;
-    for (int64_t i = from * 8; i < to * 8; i += 8)
-        for (int j = 0; j < 8; j++) {
-            __builtin_prefetch(p + i + j + 64, 0, 3);
-            sum[j] ^= p[i + j];
-        }
-    for (int j = 1; j < 8; j++)
-        sum[0] ^= sum[j];
-    b->sink[th->rank * 8] = sum[0][0];
-    return 0;
+    return probe_read(th, &b->probe);
 }
 
 static int multiply_all(struct kern_thread *th, void *arg)
@@ -293,6 +281,8 @@ int main(int argc, char **argv)
     }
     b->matrix_bytes = kern_matrix_bytes(KERN_LAYOUT_B16, OUT, COLS);
     b->weights = take(b->matrix_bytes * MATRICES);
+    b->probe.data = b->weights;
+    b->probe.bytes = b->matrix_bytes * MATRICES;
     b->x = take((size_t)TOKENS * OUT * sizeof *b->x);
     b->y = take((size_t)TOKENS * OUT * sizeof *b->y);
     fill(b);
