@@ -1,0 +1,38 @@
+"""Claude Code, Codex and opencode, unchanged, mend a file: with a scripted server and with Cortex."""
+import pytest
+
+from capture import capture
+from programs import PROGRAMS
+from recorded import all_requests
+
+PATHS = {"chat": "/v1/chat/completions", "messages": "/v1/messages", "responses": "/v1/responses"}
+
+
+@pytest.fixture(params=PROGRAMS, ids=lambda program: program.name)
+def program(request):
+    if not request.param.path:
+        pytest.skip(f"{request.param.name} is not installed: tools/install clients")
+    return request.param
+
+
+def shape(value):
+    """What stays the same from run to run: names and types."""
+    if isinstance(value, dict):
+        return {name: shape(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [shape(item) for item in value]
+    return type(value).__name__
+
+
+def test_asks_as_recorded(program, tmp_path):
+    """The program takes the scripted answers for real ones, and recorded/ is what it asks."""
+    with capture(program.answers(tmp_path / "work")) as server:
+        program.mend(tmp_path, server.url)
+    assert {request.path for request in server.requests} == {PATHS[program.dialect]}
+    recorded = [request for request in all_requests() if request.client == program.name]
+    assert [shape(request.body) for request in server.requests] == [
+        shape(request.body) for request in recorded]
+
+
+def test_every_program_is_recorded():
+    assert {request.client for request in all_requests()} == {program.name for program in PROGRAMS}
