@@ -21,8 +21,8 @@ DONE = "Mended: one letter was missing."
 
 
 def conversation(look, edit, edited):
-    """The answers of the model. look and edit are the calls a client may offer a tool for, edited is
-    what a client says only once the edit is done."""
+    """The answers of the model. look and edit are the calls it makes, edited is what a client says only
+    once the edit is done."""
     return [
         Answer(DONE, match=edited),
         Answer("One letter is missing.", "The word should be a planet.", edit, match="wrld"),
@@ -128,10 +128,10 @@ enabled = false
                 {"CODEX_HOME": str(folder), "CORTEX_API_KEY": KEY})
 
     def answers(self, work):
-        """The tool that runs commands has another name in each generation."""
         def run(line):
-            return [Call("exec_command", {"cmd": line}),
-                    Call("shell", {"command": ["sh", "-c", line]})]
+            if self.package == "codex-0.79.0":
+                return [Call("shell", {"command": ["sh", "-c", line]})]
+            return [Call("exec_command", {"cmd": line})]
 
         return conversation(run(f"cat {FILE}"), run(f"sed -i s/wrld/world/ {FILE}; cat {FILE}"),
                             RIGHT.strip())

@@ -127,7 +127,10 @@ def thinks(body):
 def messages_blocks(body, answer):
     blocks = []
     if answer.reasoning and thinks(body):
-        blocks.append({"type": "thinking", "thinking": answer.reasoning, "signature": SIGNATURE})
+        # An omitted thought is in its signature alone.
+        is_shown = body["thinking"].get("display") != "omitted"
+        blocks.append({"type": "thinking", "thinking": answer.reasoning if is_shown else "",
+                       "signature": SIGNATURE})
     if answer.text:
         blocks.append({"type": "text", "text": answer.text})
     for i, call in enumerate(answer.calls):

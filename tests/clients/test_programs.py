@@ -34,5 +34,11 @@ def test_asks_as_recorded(program, tmp_path):
         shape(request.body) for request in recorded]
 
 
+def test_mends_with_cortex(program, cortex, tmp_path):
+    n = cortex(program.answers(tmp_path / "work"))
+    program.mend(tmp_path, n.url)
+    assert n.metrics()["cortex_request_errors_total"] == 0
+
+
 def test_every_program_is_recorded():
     assert {request.client for request in all_requests()} == {program.name for program in PROGRAMS}
