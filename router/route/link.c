@@ -336,7 +336,8 @@ static const char *take_accept(const struct link *l, struct request *r,
 
     if (why != NULL)
         return why;
-    if (body.prompt_tokens > l->context || body.cached_tokens > body.prompt_tokens)
+    if ((body.prompt_tokens > l->context && r->kind != PROMPT_COUNT) ||
+        body.cached_tokens > body.prompt_tokens)
         return "counts out of range";
     if (r->state == REQUEST_CANCELLING)
         return NULL;
@@ -345,8 +346,11 @@ static const char *take_accept(const struct link *l, struct request *r,
     if (r->prompt_tokens == 0) {
         r->prompt_tokens = body.prompt_tokens;
         r->cached_tokens = body.cached_tokens;
-        counter_add(&r->model->counters->prompt_tokens, body.prompt_tokens);
-        counter_add(&r->model->counters->cached_prompt_tokens, body.cached_tokens);
+        r->is_unconstrained = (body.flags & ACCEPT_UNCONSTRAINED) != 0;
+        if (r->kind != PROMPT_COUNT) {
+            counter_add(&r->model->counters->prompt_tokens, body.prompt_tokens);
+            counter_add(&r->model->counters->cached_prompt_tokens, body.cached_tokens);
+        }
     }
     request_set_state(r, REQUEST_RUNNING);
     r->ops->accepted(r->owner);
@@ -444,6 +448,8 @@ static enum api_error error_of_fail(uint32_t code)
         return ERROR_UNSUPPORTED_PARAMETER;
     case FAIL_MEMORY:
         return ERROR_PROMPT_MEMORY;
+    case FAIL_EMPTY:
+        return ERROR_EMPTY_ANSWER;
     case FAIL_INTERNAL:
     case FAIL_CODES_N:
         break;

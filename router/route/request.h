@@ -68,6 +68,7 @@ struct request {
     enum dialect dialect;
     bool is_stream;
     bool is_canary;
+    bool is_unconstrained; /* ACCEPT_UNCONSTRAINED */
     char name[48];
 
     /* journal */
