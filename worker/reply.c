@@ -108,7 +108,7 @@ bool reply_credit(struct reply *p, struct request *r, uint32_t credit)
 void reply_accept(struct reply *p, struct request *r, uint32_t prompt_tokens,
                   uint32_t cached_tokens)
 {
-    struct accept_body body = {prompt_tokens, cached_tokens};
+    struct accept_body body = {.prompt_tokens = prompt_tokens, .cached_tokens = cached_tokens};
 
     send_record(p, r, RING_ACCEPT, &body, sizeof body);
 }
