@@ -62,7 +62,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def answer_model(self, request):
         stream, whole = scripted.DIALECTS[request.path]
-        answer = scripted.choose(self.server.answers, request.body, len(self.server.requests))
+        answer = scripted.choose(self.server.answers, request.body)
         if not request.body.get("stream"):
             self.send_json(request, 200, whole(request.body, answer))
             return

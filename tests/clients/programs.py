@@ -1,8 +1,10 @@
 """The programs that people use Cortex with, as tools/install clients puts them here: how each is told
 where its server is, and a conversation in which it looks at a file, edits it and says so."""
+import base64
 import json
 import os
 import platform
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,19 +16,52 @@ CACHE = Path(os.environ.get("CORTEX_TEST_CACHE") or Path(
 MACHINE = {"x86_64": "x64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
 KEY = "sk-test-client"
 
-FILE = "greeting.txt"
+FILE, PICTURE = "greeting.txt", "picture.png"
 WRONG, RIGHT = "Hello, wrld.\n", "Hello, world.\n"
-TASK = f"There is a typing mistake in {FILE}. Mend it."
-DONE = "Mended: one letter was missing."
+# One red pixel.
+PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSu"
+                       "QmCC")
 
 
-def conversation(look, edit, edited):
-    """The answers of the model. look and edit are the calls it makes, edited is what a client says only
-    once the edit is done."""
+@dataclass(frozen=True)
+class Task:
+    name: str
+    text: str
+    files: dict
+    # The model's last words.
+    done: str
+
+
+MEND = Task("mend", f"There is a typing mistake in {FILE}. Mend it.", {FILE: WRONG.encode()},
+            "Mended: one letter was missing.")
+# Several calls at once, one of which fails and one of which gives a picture.
+LOOK = Task("look", "What is in this folder?", {FILE: RIGHT.encode(), PICTURE: PNG},
+            "A greeting and a picture.")
+TASKS = [MEND, LOOK]
+
+
+@dataclass(frozen=True)
+class Calls:
+    """How the model of a client reads, edits, fails and sees, and what says that the edit is done."""
+    read: Call
+    edit: Call
+    fail: Call
+    see: Call
+    edited: str
+
+
+def answers(task, calls):
+    if task is MEND:
+        return [
+            Answer(task.done, match=calls.edited),
+            Answer("One letter is missing.", "The word should be a planet.", [calls.edit], match="wrld"),
+            Answer("I look at it first.", "A file is to be read.", [calls.read], match=task.text),
+            Answer("Fine."),
+        ]
     return [
-        Answer(DONE, match=edited),
-        Answer("One letter is missing.", "The word should be a planet.", edit, match="wrld"),
-        Answer("I look at it first.", "A file is to be read.", look, match=TASK),
+        Answer(task.done, match=RIGHT.strip()),
+        Answer("I look at all of it.", "Three things at once.", [calls.read, calls.fail, calls.see],
+               match=task.text),
         Answer("Fine."),
     ]
 
@@ -54,47 +89,58 @@ class Program:
         """Write what it reads from its home; its arguments and environment."""
         raise NotImplementedError
 
-    def mend(self, folder, url):
-        """Run it in folder/work; the file must be mended then, and the model's last words be shown."""
-        done = self.run(folder, url)
+    def answers(self, task, work):
+        return answers(task, self.calls(work))
+
+    def do(self, task, folder, url):
+        """Run it in folder/work; the file must be right then, and the model's last words be shown."""
+        done = self.run(task, folder, url)
         assert done.returncode == 0, done
         assert (folder / "work" / FILE).read_text() == RIGHT, done
-        assert self.said(done) == DONE, done
+        assert self.said(done) == task.done, done
 
-    def run(self, folder, url, timeout=60):
+    def run(self, task, folder, url, timeout=60):
         """Give it the task in folder/work, away from the caller's home and settings. No proxy answers
         on port 9: what it would send anywhere but here fails at once."""
         home, work = folder / "home", folder / "work"
         for path in (home, work):
             path.mkdir(parents=True, exist_ok=True)
-        (work / FILE).write_text(WRONG)
+        for name, data in task.files.items():
+            (work / name).write_bytes(data)
         arguments, env = self.prepare(home, url)
+        path = dict.fromkeys([str(Path(shutil.which("node") or "/usr/bin/node").parent), "/usr/bin", "/bin"])
         nowhere = "http://127.0.0.1:9"
         return subprocess.run(
-            [self.path, *arguments], cwd=work, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            [self.path, *arguments, task.text], cwd=work, stdin=subprocess.DEVNULL, capture_output=True, text=True,
             timeout=timeout, start_new_session=True,
-            env={"PATH": "/usr/bin:/bin", "HOME": str(home), "LANG": "C.UTF-8", "TERM": "dumb",
+            env={"PATH": ":".join(path), "HOME": str(home), "LANG": "C.UTF-8", "TERM": "dumb",
                  "TMPDIR": str(home), "HTTPS_PROXY": nowhere, "HTTP_PROXY": nowhere,
                  "NO_PROXY": "127.0.0.1,localhost", **env})
 
 
 class ClaudeCode(Program):
-    executable = f"@anthropic-ai/claude-code-linux-{MACHINE}/claude"
+    @property
+    def executable(self):
+        return {"claude-code-2.0.77": "@anthropic-ai/claude-code/cli.js"}.get(
+            self.package, f"@anthropic-ai/claude-code-linux-{MACHINE}/claude")
 
     def prepare(self, home, url):
-        return (["-p", TASK, "--model", "demo", "--output-format", "json",
+        return (["-p", "--model", "demo", "--output-format", "json",
                  "--dangerously-skip-permissions"],
                 {"ANTHROPIC_BASE_URL": url, "ANTHROPIC_API_KEY": KEY,
-                 "CLAUDE_CONFIG_DIR": str(home / ".claude"), "IS_SANDBOX": "1",
+                 # What it uses for subagents and titles.
+                 "ANTHROPIC_DEFAULT_SONNET_MODEL": "demo", "ANTHROPIC_DEFAULT_HAIKU_MODEL": "demo",
+                 "MAX_THINKING_TOKENS": "2000", "CLAUDE_CONFIG_DIR": str(home / ".claude"), "IS_SANDBOX": "1",
                  "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1", "DISABLE_AUTOUPDATER": "1",
                  "DISABLE_TELEMETRY": "1", "DISABLE_ERROR_REPORTING": "1"})
 
-    def answers(self, work):
+    def calls(self, work):
         path = str(work / FILE)
-        return conversation(
-            [Call("Read", {"file_path": path})],
-            [Call("Edit", {"file_path": path, "old_string": "wrld", "new_string": "world"})],
-            f"{path} has been updated")
+        return Calls(
+            Call("Read", {"file_path": path}),
+            Call("Edit", {"file_path": path, "old_string": "wrld", "new_string": "world"}),
+            Call("Bash", {"command": "exit 3", "description": "Fail"}),
+            Call("Read", {"file_path": str(work / PICTURE)}), f"{path} has been updated")
 
     def said(self, done):
         return json.loads(done.stdout)["result"]
@@ -123,18 +169,17 @@ wire_api = "{self.dialect}"
 [analytics]
 enabled = false
 """)
-        return (["exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox", "--json",
-                 TASK],
+        return (["exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox", "--json"],
                 {"CODEX_HOME": str(folder), "CORTEX_API_KEY": KEY})
 
-    def answers(self, work):
+    def calls(self, work):
         def run(line):
             if self.package == "codex-0.79.0":
-                return [Call("shell", {"command": ["sh", "-c", line]})]
-            return [Call("exec_command", {"cmd": line})]
+                return Call("shell", {"command": ["sh", "-c", line]})
+            return Call("exec_command", {"cmd": line})
 
-        return conversation(run(f"cat {FILE}"), run(f"sed -i s/wrld/world/ {FILE}; cat {FILE}"),
-                            RIGHT.strip())
+        return Calls(run(f"cat {FILE}"), run(f"sed -i s/wrld/world/ {FILE}; cat {FILE}"), run("exit 3"),
+                     Call("view_image", {"path": str(work / PICTURE)}), RIGHT.strip())
 
     def said(self, done):
         items = [json.loads(line).get("item", {}) for line in done.stdout.splitlines()]
@@ -159,16 +204,17 @@ class OpenCode(Program):
                                     "limit": {"context": 32768, "output": 4096}}}}}}))
         xdg = {f"XDG_{name}_HOME": str(home / f".{name.lower()}")
                for name in ("DATA", "CACHE", "STATE", "CONFIG")}
-        return (["run", "--format", "json", TASK],
+        return (["run", "--format", "json"],
                 {**xdg, **{f"OPENCODE_DISABLE_{name}": "1" for name in (
                     "AUTOUPDATE", "MODELS_FETCH", "LSP_DOWNLOAD", "DEFAULT_PLUGINS", "SHARE")}})
 
-    def answers(self, work):
+    def calls(self, work):
         path = str(work / FILE)
-        return conversation(
-            [Call("read", {"filePath": path})],
-            [Call("edit", {"filePath": path, "oldString": "wrld", "newString": "world"})],
-            "Edit applied successfully")
+        return Calls(
+            Call("read", {"filePath": path}),
+            Call("edit", {"filePath": path, "oldString": "wrld", "newString": "world"}),
+            Call("bash", {"command": "exit 3", "description": "Fail"}),
+            Call("read", {"filePath": str(work / PICTURE)}), "Edit applied successfully")
 
     def said(self, done):
         events = [json.loads(line) for line in done.stdout.splitlines()]
@@ -177,6 +223,7 @@ class OpenCode(Program):
 
 PROGRAMS = [
     ClaudeCode("claude-code-2.1.332", "messages"),
+    ClaudeCode("claude-code-2.0.77", "messages"),
     Codex("codex-0.171.0", "responses"),
     Codex("codex-0.79.0", "chat", "chat"),
     OpenCode("opencode-1.18.33", "chat", "chat"),

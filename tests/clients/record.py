@@ -15,7 +15,7 @@ from pathlib import Path
 
 import programs
 from capture import capture
-from recorded import RECORDED, shorten
+from recorded import RECORDED, in_order, shorten
 
 IGNORED_HEADERS = {"host", "content-length", "connection"}
 
@@ -25,7 +25,7 @@ DAY, MONTH = "(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)", "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|
 IDS = [
     (UUID, "00000000-0000-4000-8000-{n:012}"),
     (r"\bses_[0-9A-Za-z]{20,}", "ses_{n:024}"),
-    (r"\b[0-9a-f]{64}\b", "{n:064}"),
+    (r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])", "{n:064}"),
     (r"\b1[78]\d{11}\b", "1767225600000"),
 ]
 # Not in headers, where a date is the name of a version.
@@ -65,17 +65,17 @@ class Scrubber:
         return value
 
 
-def record(program, folder):
+def record(program, task, folder):
     """The requests of a conversation that went well."""
-    with capture(program.answers(folder / "work")) as server:
-        program.mend(folder, server.url)
+    with capture(program.answers(task, folder / "work")) as server:
+        program.do(task, folder, server.url)
     scrubber = Scrubber([
         (str(folder / "work"), "/scratch"), (str(folder / "home"), "/client"),
         (str(folder / "work").replace("/", "-"), "-scratch"),
         (str(programs.CACHE), "/opt"), (server.url, "http://127.0.0.1:31313"),
         (platform.release(), "6.1.0"), (platform.version(), "1"), (platform.node(), "localhost"),
     ])
-    for request in server.requests:
+    for request in in_order(server.requests):
         headers = {name: scrubber.text(value, IDS)
                    for name, value in sorted(request.headers.items()) if name not in IGNORED_HEADERS}
         if "client_metadata" in request.body:
@@ -91,14 +91,15 @@ def main(names):
             continue
         if not program.path:
             sys.exit(f"{program.name} is not installed: tools/install clients")
-        with tempfile.TemporaryDirectory(prefix="record-") as folder:
-            requests = list(record(program, Path(folder)))
         shutil.rmtree(RECORDED / program.name, ignore_errors=True)
         (RECORDED / program.name).mkdir(parents=True)
-        for i, request in enumerate(requests, 1):
-            text = json.dumps(request, indent=1, ensure_ascii=False)
-            (RECORDED / program.name / f"{i:02}.json").write_text(text + "\n")
-        print(f"{program.name}: {len(requests)} requests")
+        for task in programs.TASKS:
+            with tempfile.TemporaryDirectory(prefix="record-") as folder:
+                requests = list(record(program, task, Path(folder)))
+            for i, request in enumerate(requests, 1):
+                text = json.dumps(request, indent=1, ensure_ascii=False)
+                (RECORDED / program.name / f"{task.name}-{i:02}.json").write_text(text + "\n")
+            print(f"{program.name} {task.name}: {len(requests)} requests")
 
 
 if __name__ == "__main__":

@@ -35,9 +35,16 @@ def lengthen(value):
     return value
 
 
+def in_order(requests):
+    """Those of one conversation as they came; a program asks for other things at the same time."""
+    return sorted(requests, key=lambda r: (len(r.body.get("messages") or r.body.get("input")),
+                                           len(r.body.get("tools") or []), str(r.body.get("system"))))
+
+
 @dataclass(frozen=True)
 class Recorded:
     client: str
+    task: str
     number: int
     method: str
     path: str
@@ -46,11 +53,12 @@ class Recorded:
     body: dict
 
     def __str__(self):
-        return f"{self.client}/{self.number:02}"
+        return f"{self.client}/{self.task}-{self.number:02}"
 
 
 def read(path):
-    return Recorded(client=path.parent.name, number=int(path.stem),
+    task, number = path.stem.split("-")
+    return Recorded(client=path.parent.name, task=task, number=int(number),
                     **lengthen(json.loads(path.read_text())))
 
 

@@ -21,7 +21,7 @@ class Answer:
     calls: list = field(default_factory=list)
     # Given to a request that contains this text.
     match: str = ""
-    # Part of every id: clients take what has the same id for the same thing.
+    # Turns before it. Part of every id: clients take what has the same id for the same thing.
     number: int = 0
 
 
@@ -29,14 +29,15 @@ def pieces(text):
     return [text[i:i + PIECE] for i in range(0, len(text), PIECE)]
 
 
-def choose(answers, body, number):
+def choose(answers, body):
     """The first answer whose match occurs in the request, as docs/simulate.md has it; what it calls only
     where the request has that tool."""
     said = list(strings({key: body.get(key) for key in ("messages", "input")}))
     answer = next(a for a in answers if any(a.match in text for text in said))
     offered = tool_names(body)
     calls = [call for call in answer.calls if call.name in offered]
-    return replace(answer, calls=calls, number=number)
+    turns = body.get("messages") or body.get("input")
+    return replace(answer, calls=calls, number=len(turns))
 
 
 def strings(value):

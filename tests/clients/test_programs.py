@@ -2,8 +2,8 @@
 import pytest
 
 from capture import capture
-from programs import PROGRAMS
-from recorded import all_requests
+from programs import MEND, PROGRAMS, TASKS
+from recorded import all_requests, in_order
 
 PATHS = {"chat": "/v1/chat/completions", "messages": "/v1/messages", "responses": "/v1/responses"}
 
@@ -24,19 +24,21 @@ def shape(value):
     return type(value).__name__
 
 
-def test_asks_as_recorded(program, tmp_path):
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
+def test_asks_as_recorded(program, task, tmp_path):
     """The program takes the scripted answers for real ones, and recorded/ is what it asks."""
-    with capture(program.answers(tmp_path / "work")) as server:
-        program.mend(tmp_path, server.url)
+    with capture(program.answers(task, tmp_path / "work")) as server:
+        program.do(task, tmp_path, server.url)
     assert {request.path for request in server.requests} == {PATHS[program.dialect]}
-    recorded = [request for request in all_requests() if request.client == program.name]
-    assert [shape(request.body) for request in server.requests] == [
+    recorded = [request for request in all_requests()
+                if (request.client, request.task) == (program.name, task.name)]
+    assert [shape(request.body) for request in in_order(server.requests)] == [
         shape(request.body) for request in recorded]
 
 
 def test_mends_with_cortex(program, cortex, tmp_path):
-    n = cortex(program.answers(tmp_path / "work"))
-    program.mend(tmp_path, n.url)
+    n = cortex(program.answers(MEND, tmp_path / "work"))
+    program.do(MEND, tmp_path, n.url)
     assert n.metrics()["cortex_request_errors_total"] == 0
 
 
