@@ -12,6 +12,10 @@ REQUESTS_MAX = 40
 MODELS = {"object": "list", "has_more": False, "data": [
     {"id": "demo", "object": "model", "type": "model", "display_name": "demo",
      "created": 1_700_000_000, "created_at": "2023-11-14T22:13:20Z", "owned_by": "cortex"}]}
+# What Anthropic's SDKs take for a reason to send the whole conversation instead.
+NO_THREADS = {"type": "error", "error": {
+    "type": "invalid_request_error", "message": "thread: conversations are not kept here",
+    "details": {"error_code": "thread_unsupported_request"}}}
 
 
 @dataclass
@@ -46,6 +50,8 @@ class Handler(BaseHTTPRequestHandler):
         if len(self.server.requests) > REQUESTS_MAX:
             self.send_json(request, 400, {"error": {"message": "a client that does not come to an end",
                                                     "type": "invalid_request_error"}})
+        elif isinstance(request.body, dict) and request.body.get("thread"):
+            self.send_json(request, 400, NO_THREADS)
         elif request.path in scripted.DIALECTS and isinstance(request.body, dict):
             self.answer_model(request)
         elif request.path == "/v1/messages/count_tokens":

@@ -116,7 +116,8 @@ def test_streamed_calls(client):
 
 
 def test_tool_runner(client):
-    """The SDK calls the function, sends its result and asks again."""
+    """The SDK calls the function, sends its result and asks again. It would have the server keep the
+    conversation (`thread`), and does without where it is told that this cannot be had."""
     asked = []
 
     @anthropic.beta_tool
@@ -201,7 +202,7 @@ def test_errors(cortex):
         with pytest.raises(anthropic.NotFoundError) as e:
             c.messages.create(**{**ask("Hi."), "model": "nope"})
         assert e.value.body["error"]["type"] == "not_found_error"
-        for change in ({"max_tokens": 0}, {"messages": []}, {"temperature": -1},
+        for change in ({"max_tokens": 0}, {"messages": []}, {"extra_body": {"temperature": -1}},
                        {"messages": [{"role": "user", "content": [{"type": "tape"}]}]}):
             with pytest.raises(anthropic.BadRequestError) as e:
                 c.messages.create(**{**ask("Hi."), **change})
