@@ -76,7 +76,7 @@ def test_responses_parse(run, server):
 
 def test_responses_stored(run, cortex):
     assert run("openai.mjs", "responsesStored", cortex()) == {
-        "text": "You are called Grace.", "found": HELLO, "gone": "NotFoundError"}
+        "text": "You are called Grace.", "found": "You are called Grace.", "gone": "NotFoundError"}
 
 
 # --- Anthropic ---

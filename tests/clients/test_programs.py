@@ -42,5 +42,16 @@ def test_mends_with_cortex(program, cortex, tmp_path):
     assert n.metrics()["cortex_request_errors_total"] == 0
 
 
+def test_mends_with_a_worker_that_dies(program, cortex, tmp_path):
+    """Silence before each answer, so that there are signs of life, and a worker that is killed in the
+    middle of the first one: the program minds neither."""
+    n = cortex(program.answers(MEND, tmp_path / "work"), model={
+        "simulate_prefill_ms": 1500, "simulate_fault": "kill@token:4@once"})
+    program.do(MEND, tmp_path, n.url)
+    metrics = n.metrics()
+    assert metrics["cortex_child_deaths_total"] == 1
+    assert metrics["cortex_request_errors_total"] == 0
+
+
 def test_every_program_is_recorded():
     assert {request.client for request in all_requests()} == {program.name for program in PROGRAMS}
