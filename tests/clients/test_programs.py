@@ -53,5 +53,24 @@ def test_mends_with_a_worker_that_dies(program, cortex, tmp_path):
     assert metrics["cortex_request_errors_total"] == 0
 
 
+def test_prompt_too_long(program, cortex, tmp_path):
+    """Each knows what it means, Claude Code by the words themselves."""
+    if program.package.startswith("opencode"):
+        pytest.skip("opencode makes the conversation shorter and asks again, without end")
+    n = cortex(program.answers(MEND, tmp_path / "work"), model={"limit_context": 1000})
+    done = program.run(MEND, tmp_path, n.url)
+    assert done.returncode != 0
+    assert any(words in done.stdout for words in (
+        "Prompt is too long", "prompt is too long: ", "context window")), done
+
+
+def test_wrong_key(program, cortex, tmp_path):
+    """Said, and the end."""
+    n = cortex(program.answers(MEND, tmp_path / "work"), keys={"other": {"sha256": "0" * 64}})
+    done = program.run(MEND, tmp_path, n.url)
+    assert done.returncode != 0
+    assert "401" in done.stdout, done
+
+
 def test_every_program_is_recorded():
     assert {request.client for request in all_requests()} == {program.name for program in PROGRAMS}
