@@ -3,3 +3,7 @@ foreach(topic IN ITEMS memory_plan prefix prompt sampler scheduler)
     target_compile_definitions(${topic}_test PRIVATE
         CHECKPOINTS="${PROJECT_SOURCE_DIR}/tests/golden/checkpoints")
 endforeach()
+cortex_test(prefix_bits_test SRC prefix_bits_test.c golden_util.c LIBS cortex_engine
+    LABELS "unit;golden")
+target_compile_definitions(prefix_bits_test PRIVATE
+    CHECKPOINTS="${PROJECT_SOURCE_DIR}/tests/golden/checkpoints")
