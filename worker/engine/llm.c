@@ -307,7 +307,21 @@ static void begin_recital(struct llm *m, struct sequence *s)
     if (replay(m, s, &e) != 0)
         refuse(m, s, FAIL_INTERNAL, e.text);
     else
-        accept(m, s, 0, 0);
+        accept(m, s, s->kind == PROMPT_COUNT ? (uint32_t)s->prompt.ids.n : 0, 0);
+}
+
+/* Without </think> in the vocabulary the model does not reason: the prompt was refused else. */
+static struct thinking limit_thinking(const struct llm *m, const struct sequence *s)
+{
+    const struct language *l = &m->loader.checkpoint.language;
+    bool may_end = s->kind == PROMPT_CHAT && l->think_end != TOKENIZER_NOT_FOUND;
+
+    return (struct thinking){
+        .start = l->think_start,
+        .end = l->think_end,
+        .n_left = may_end ? s->request->params.thinking_tokens : THINKING_UNLIMITED,
+        .is_open = s->prompt.starts_reasoning,
+    };
 }
 
 static void begin_answer(struct llm *m, struct sequence *s)
@@ -322,6 +336,7 @@ static void begin_answer(struct llm *m, struct sequence *s)
         return;
     }
     request_begin_answer(r, n_max);
+    s->thinking = limit_thinking(m, s);
     sequence_begin(s, n_max, m->loader.checkpoint.config.vocab_size,
                    m->loader.memory.shape.pages > 0 ? m->loader.memory.shape.page_tokens : 0);
     if (s->has_echo)

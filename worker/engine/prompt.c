@@ -243,7 +243,9 @@ static int check_abilities(const struct language *l, const struct params *p, str
     bool may_think = l->reasons && p->thinking_tokens != THINKING_UNLIMITED;
 
     if (l->chat_template != NULL && json_length(p->tools) > 0 && !l->shows_tools)
-        return err_set(e, ENOTSUP, "tools: this model's chat template does not take any");
+        return err_set(e, ENOTSUP,
+                       "tools: this model's chat template takes none, or calls them "
+                       "in a form that is not known here");
     if (may_think && l->think_end == TOKENIZER_NOT_FOUND)
         return err_set(e, ENOTSUP,
                        "thinking_tokens: the vocabulary of this model has no </think> that would "
