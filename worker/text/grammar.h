@@ -94,6 +94,10 @@ struct grammar_calls {
     const struct grammar_tool *tools; /* those that may be called, at least one */
     size_t n_tools;
     bool is_optional; /* text before the first call, or text alone */
+    /* Where calls are optional: what is said instead, and then nothing before a call. An object of
+     * any kind when there is no schema. */
+    bool has_content;
+    const struct json_object *content;
     bool is_parallel; /* more calls may follow, each behind a newline */
 };
 int grammar_compile_calls(const struct grammar_vocab *v, const struct grammar_calls *calls,

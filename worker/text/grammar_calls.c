@@ -232,13 +232,13 @@ static int add_xml_tool(struct call_maker *m, const struct grammar_tool *tool, g
 
 /* --- all of it --- */
 
-static grammar_node put_together(struct call_maker *m, const struct grammar_calls *calls,
-                                 grammar_node behind_tag)
+/* begin, then what a call is behind its tag, then more of them. */
+static grammar_node some_calls(struct call_maker *m, const struct grammar_calls *calls,
+                               grammar_node begin, grammar_node behind_tag)
 {
     struct node_list parts = {0};
 
-    list_add(&parts, calls->is_optional ? grammar_form_text(m->f, CALL_BEGIN, true)
-                                        : literal(m, CALL_BEGIN));
+    list_add(&parts, begin);
     list_add(&parts, behind_tag);
     if (calls->is_parallel) {
         struct node_list more = {0};
@@ -247,6 +247,21 @@ static grammar_node put_together(struct call_maker *m, const struct grammar_call
         list_add(&parts, grammar_form_repeat(m->f, list_sequence(m, &more), 0, 0));
     }
     return list_sequence(m, &parts);
+}
+
+static grammar_node put_together(struct call_maker *m, const struct grammar_calls *calls,
+                                 grammar_node behind_tag)
+{
+    struct node_list either = {0};
+
+    if (!calls->is_optional)
+        return some_calls(m, calls, literal(m, CALL_BEGIN), behind_tag);
+    if (!calls->has_content)
+        return some_calls(m, calls, grammar_form_text(m->f, CALL_BEGIN, true), behind_tag);
+    list_add(&either, calls->content != NULL ? grammar_form_schema(m->f, calls->content, "#")
+                                             : grammar_form_object(m->f));
+    list_add(&either, some_calls(m, calls, literal(m, CALL_BEGIN), behind_tag));
+    return list_choice(m, &either);
 }
 
 int grammar_compile_calls(const struct grammar_vocab *v, const struct grammar_calls *calls,
