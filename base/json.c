@@ -358,6 +358,11 @@ void json_put_bool(struct json_object *o, const char *key, bool value)
     put(o, key, json_object_new_boolean(value));
 }
 
+void json_remove(struct json_object *o, const char *key)
+{
+    json_object_object_del(o, key);
+}
+
 void json_set_string(struct json_object *o, const char *text, size_t len)
 {
     CHECK(json_type_of(o) == JSON_STRING && len <= INT32_MAX);

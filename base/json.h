@@ -77,6 +77,8 @@ struct json_object *json_new_object(void); /* the caller's: json_free */
 /* The member of that name, new or anew. */
 void json_put_string(struct json_object *o, const char *key, const char *text, size_t len);
 void json_put_bool(struct json_object *o, const char *key, bool value);
+/* Without the member of that name, if there was one. */
+void json_remove(struct json_object *o, const char *key);
 /* Another text for a value that is a string. */
 void json_set_string(struct json_object *o, const char *text, size_t len);
 
