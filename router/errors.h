@@ -24,6 +24,7 @@
     X(ERROR_QUEUE_FULL, 429, "rate_limit_exceeded", "rate_limit_error", 1)                         \
     X(ERROR_HEADERS_TOO_LARGE, 431, "headers_too_large", "invalid_request_error", 0)               \
     X(ERROR_QUARANTINED, 500, "request_quarantined", "server_error", 0)                            \
+    X(ERROR_EMPTY_ANSWER, 500, "empty_answer", "server_error", 0)                                  \
     X(ERROR_INTERNAL, 500, "internal_error", "server_error", 0)                                    \
     X(ERROR_METHOD_UNKNOWN, 501, "not_implemented", "invalid_request_error", 0)                    \
     X(ERROR_MODEL_LOADING, 503, "model_loading", "overloaded_error", 1)                            \

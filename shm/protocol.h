@@ -56,9 +56,13 @@ struct credit_body {
 };
 
 struct accept_body {
-    uint32_t prompt_tokens; /* 0 for the kinds that make no new tokens */
+    uint32_t prompt_tokens; /* 0 for the kinds that make no new tokens, but PROMPT_COUNT */
     uint32_t cached_tokens;
+    uint32_t flags; /* ACCEPT_* */
 };
+/* A tool's schema is beyond what can be compiled: its arguments are as the model says them. */
+#define ACCEPT_UNCONSTRAINED 1u
+#define ACCEPT_FLAGS         1u
 
 struct token_head {
     uint32_t index; /* in the answer, from 0; replayed tokens count */
@@ -92,12 +96,17 @@ struct top_head {
 #define TOP_TEXT_MAX 256
 _Static_assert(sizeof(struct top_head) == 12, "ABI: bump RING_VERSION");
 
-/* A piece of text: this head, then len bytes of whole UTF-8 sequences. */
+/* A piece of text: this head, then len bytes of whole UTF-8 sequences. A tool call is one part of
+ * CHANNEL_CALL, the tool's name (1 to CALL_NAME_MAX bytes), then parts of CHANNEL_ARGUMENTS: together
+ * the JSON text of an object, or as much of one as the model said. It ends where a part of another
+ * channel or another call begins. */
 struct part_head {
     uint16_t len;
     uint8_t channel; /* enum channel */
     uint8_t reserved;
 };
+#define PARTS_MAX     255
+#define CALL_NAME_MAX 128
 
 struct done_head {
     uint32_t index;  /* tokens in all: what the next TOKEN's index would have been */
@@ -105,7 +114,8 @@ struct done_head {
     uint64_t prefill_ns;
     uint64_t decode_ns;
     uint8_t n_parts; /* text that was held back until now */
-    uint8_t reserved[7];
+    uint8_t stop;    /* 1 + index of the stop string that ended it; 0 = none did */
+    uint8_t reserved[6];
 };
 _Static_assert(sizeof(struct done_head) == 32, "ABI: bump RING_VERSION");
 
@@ -115,6 +125,7 @@ _Static_assert(sizeof(struct done_head) == 32, "ABI: bump RING_VERSION");
     X(FAIL_CONTEXT_LENGTH, 400, "context_length_exceeded", "invalid_request_error")                \
     X(FAIL_UNSUPPORTED, 400, "unsupported_parameter", "invalid_request_error")                     \
     X(FAIL_MEMORY, 413, "prompt_too_long_for_memory", "invalid_request_error")                     \
+    X(FAIL_EMPTY, 500, "empty_answer", "server_error") /* the model ended at once, twice */        \
     X(FAIL_INTERNAL, 500, "internal_error", "server_error")
 
 #define X(constant, status, code, type) constant,
@@ -129,9 +140,11 @@ struct fail_head {
 
 /* Tokens of one answer, echoed ones included: what a SUBMIT can carry as n_resume. */
 #define ANSWER_TOKENS_MAX (16u << 20)
-#define TOKEN_TEXT_MAX 4096       /* bytes of all parts of one TOKEN or DONE */
+#define TOKEN_TEXT_MAX 4096       /* bytes of text that one token may bring */
+#define PARTS_TEXT_MAX (32u << 10) /* bytes of all parts of one TOKEN or DONE: escaped, and with what
+                                      was held back */
 #define SUBMIT_MAX (256u << 20)   /* longest SUBMIT record */
-#define W2R_RECORD_MAX (16u << 10) /* longest record a worker sends */
+#define W2R_RECORD_MAX (64u << 10) /* longest record a worker sends */
 
 /* What is asked of a worker; the "kind" of a canonical request. Those after COMPLETION make no new
  * tokens: their answer is what they say, in TOKEN records like any other, so that it is journaled,
@@ -142,7 +155,11 @@ struct fail_head {
     X(PROMPT_TOKENIZE, "tokenize")     /* the ids of prompt or messages: one TOKEN each, no part,  \
                                           its bytes as the one top when "pieces" asks for it */    \
     X(PROMPT_DETOKENIZE, "detokenize") /* the text of the ids: parts, the TOKENs' ids are 0 */     \
-    X(PROMPT_TEMPLATE, "template")     /* the rendered text of messages, likewise */
+    X(PROMPT_TEMPLATE, "template")     /* the rendered text of messages, likewise */               \
+    X(PROMPT_COUNT, "count")           /* of messages, how many tokens: ACCEPT says it, then DONE */ \
+    X(PROMPT_EMBED, "embed")           /* of prompt (text or ids) its vector: float32, little-endian, \
+                                          in base64, as parts, the TOKENs' ids are 0; ACCEPT says   \
+                                          the prompt's tokens */
 
 #define X(constant, text) constant,
 enum prompt_kind { PROMPT_KINDS(X) PROMPT_KINDS_N };
@@ -151,8 +168,14 @@ enum prompt_kind { PROMPT_KINDS(X) PROMPT_KINDS_N };
 const char *prompt_kind_name(uint32_t kind); /* "?" when out of range */
 
 /* The canonical request (JSON, written by the router, validated again by the worker):
- *   {"kind":…, "messages":[…], "tools":[…]   chat, template, tokenize
- *    "prompt":"…" or [ids]                   completion, tokenize, detokenize (ids)
+ *   {"kind":…, "messages":[…], "tools":[…]   chat, template, tokenize, count
+ *    "prompt":"…" or [ids]                   completion, tokenize, detokenize (ids), embed
+ *    "tool_choice":"auto"|"none"|"required"|{"name":"…"}, "parallel_tool_calls":false
+ *                                            beside tools; auto and true when absent
+ *    "format":{"type":"json_object"} or {"type":"json_schema","schema":{…}}
+ *                                            chat: what the content is
+ *    "thinking":true or false                chat, count: enable_thinking of the template
+ *    "thinking_tokens":N                     chat: the reasoning ends there
  *    "max_tokens":N, "stop":["…"],
  *    "logprobs":N                            with each token its log-probability and the N likeliest
  *    "echo":true                             completion: the prompt's tokens first, as TOKEN_PROMPT
@@ -160,6 +183,12 @@ const char *prompt_kind_name(uint32_t kind); /* "?" when out of range */
  *    "pieces":true                           tokenize
  *    "add_generation_prompt":false           messages: nothing after the last one
  *    "sampling":{"temperature":…, only what the client gave}}
+ * A message is as templates know it: "role" system, user, assistant or tool; "content" a string or
+ * parts {"type":"text","text":…}; of an assistant "reasoning_content" and "tool_calls":
+ * [{"id":…,"type":"function","function":{"name":…,"arguments":{…}}}], of a tool "tool_call_id" and
+ * "name". "sampled":"1 2 3" beside them: the message repeats an answer, which was these tokens.
+ * A tool is {"type":"function","function":{"name":…,"description":…,"parameters":{schema},
+ * "strict":true}}.
  * One request is one answer: of n answers or several prompts the router makes a request each.
  */
 

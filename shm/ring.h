@@ -44,7 +44,7 @@
 
 #define RING_LINE        128
 #define RING_MAGIC       0x676e6972u
-#define RING_VERSION     2
+#define RING_VERSION     3
 #define RING_PAYLOAD     40
 #define RING_CAPACITY    4096 /* entries per direction: 256 KiB */
 #define RING_CAPACITY_MAX (1u << 20)

@@ -64,14 +64,19 @@
 #define DIALECTS(X)                                                                                \
     X(DIALECT_NONE, "none") X(DIALECT_CHAT, "chat") X(DIALECT_COMPLETION, "completion")            \
     X(DIALECT_TOKENIZE, "tokenize") X(DIALECT_DETOKENIZE, "detokenize")                            \
-    X(DIALECT_TEMPLATE, "template")
+    X(DIALECT_TEMPLATE, "template") X(DIALECT_MESSAGES, "messages")                                \
+    X(DIALECT_COUNT, "count") X(DIALECT_RESPONSES, "responses")                                    \
+    X(DIALECT_EMBEDDING, "embedding")
 
 /* Why a generation ended. */
 #define FINISH_REASONS(X)                                                                          \
     X(FINISH_STOP, "stop") X(FINISH_LENGTH, "length") X(FINISH_TOOL_CALLS, "tool_calls")
 
 /* What a piece of text is. */
-#define CHANNELS(X) X(CHANNEL_CONTENT, "content") X(CHANNEL_REASONING, "reasoning")
+#define CHANNELS(X)                                                                                \
+    X(CHANNEL_CONTENT, "content") X(CHANNEL_REASONING, "reasoning")                                \
+    X(CHANNEL_CALL, "call")           /* a tool call begins: the tool's name, whole */             \
+    X(CHANNEL_ARGUMENTS, "arguments") /* of the last call: JSON text */
 
 /* Set name as it appears in the segment, list. */
 #define STATE_SETS(X)                                                                              \

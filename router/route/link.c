@@ -336,7 +336,8 @@ static const char *take_accept(const struct link *l, struct request *r,
 
     if (why != NULL)
         return why;
-    if (body.prompt_tokens > l->context || body.cached_tokens > body.prompt_tokens)
+    if ((body.prompt_tokens > l->context && r->kind != PROMPT_COUNT) ||
+        body.cached_tokens > body.prompt_tokens)
         return "counts out of range";
     if (r->state == REQUEST_CANCELLING)
         return NULL;
@@ -345,8 +346,11 @@ static const char *take_accept(const struct link *l, struct request *r,
     if (r->prompt_tokens == 0) {
         r->prompt_tokens = body.prompt_tokens;
         r->cached_tokens = body.cached_tokens;
-        counter_add(&r->model->counters->prompt_tokens, body.prompt_tokens);
-        counter_add(&r->model->counters->cached_prompt_tokens, body.cached_tokens);
+        r->is_unconstrained = (body.flags & ACCEPT_UNCONSTRAINED) != 0;
+        if (r->kind != PROMPT_COUNT) {
+            counter_add(&r->model->counters->prompt_tokens, body.prompt_tokens);
+            counter_add(&r->model->counters->cached_prompt_tokens, body.cached_tokens);
+        }
     }
     request_set_state(r, REQUEST_RUNNING);
     r->ops->accepted(r->owner);
@@ -378,6 +382,18 @@ static const char *check_token(const struct link *l, const struct request *r,
     return NULL;
 }
 
+/* Arguments follow a call's name or more of them, nothing else. */
+static const char *take_channels(struct request *r, const struct part *parts, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (parts[i].channel == CHANNEL_ARGUMENTS && r->channel != CHANNEL_CALL &&
+            r->channel != CHANNEL_ARGUMENTS)
+            return "arguments without a call";
+        r->channel = parts[i].channel;
+    }
+    return NULL;
+}
+
 static const char *take_token(struct link *l, struct request *r, const struct ring_record *rec,
                               uint64_t now_ns)
 {
@@ -393,6 +409,8 @@ static const char *take_token(struct link *l, struct request *r, const struct ri
     if (r->state == REQUEST_CANCELLING)
         return NULL; /* it has not seen the cancel yet */
     why = check_token(l, r, &head, tops);
+    if (why == NULL)
+        why = take_channels(r, parts, head.n_parts);
     if (why == NULL)
         request_journal(r, &head, parts, tops, now_ns);
     return why;
@@ -426,6 +444,9 @@ static const char *take_done(struct link *l, struct request *r, const struct rin
         return "before accept";
     if (head.index != r->n_tokens || (r->has_echo && head.index < r->prompt_tokens))
         return "tokens are missing";
+    why = take_channels(r, parts, head.n_parts);
+    if (why != NULL)
+        return why;
     prove(l, r);
     request_unbind(r);
     dispatch_forget(r);
@@ -444,6 +465,8 @@ static enum api_error error_of_fail(uint32_t code)
         return ERROR_UNSUPPORTED_PARAMETER;
     case FAIL_MEMORY:
         return ERROR_PROMPT_MEMORY;
+    case FAIL_EMPTY:
+        return ERROR_EMPTY_ANSWER;
     case FAIL_INTERNAL:
     case FAIL_CODES_N:
         break;

@@ -26,8 +26,6 @@ static const char *read_parts(struct rest *r, size_t n, struct part *parts)
 {
     size_t text = 0;
 
-    if (n > PARTS_MAX)
-        return "too many parts";
     for (size_t i = 0; i < n; i++) {
         struct part_head head;
         if (!take(r, &head, sizeof head))
@@ -36,12 +34,14 @@ static const char *read_parts(struct rest *r, size_t n, struct part *parts)
             return "a part's length or channel is out of range";
         if (!utf8_valid((const char *)r->data, head.len))
             return "a part's text is not UTF-8";
+        if (head.channel == CHANNEL_CALL && (head.len == 0 || head.len > CALL_NAME_MAX))
+            return "the length of a call's name is out of range";
         parts[i] = (struct part){(enum channel)head.channel, (const char *)r->data, head.len};
         text += head.len;
         r->data += head.len;
         r->len -= head.len;
     }
-    return text > TOKEN_TEXT_MAX ? "too much text" : NULL;
+    return text > PARTS_TEXT_MAX ? "too much text" : NULL;
 }
 
 /* Only the first echoed token has none. */
@@ -80,7 +80,9 @@ const char *record_read_accept(const struct ring_record *rec, struct accept_body
 {
     struct rest r = {rec->data, rec->len};
 
-    return take(&r, body, sizeof *body) && r.len == 0 ? NULL : "wrong length";
+    if (!take(&r, body, sizeof *body) || r.len != 0)
+        return "wrong length";
+    return (body->flags & ~ACCEPT_FLAGS) != 0 ? "unknown flags" : NULL;
 }
 
 const char *record_read_token(const struct ring_record *rec, struct token_head *head,

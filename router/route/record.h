@@ -14,7 +14,6 @@ struct part {
     const char *text; /* borrowed, UTF-8 */
     size_t len;
 };
-#define PARTS_MAX 16
 
 /* What could have stood in a token's place. */
 struct top {

@@ -68,6 +68,8 @@ struct request {
     enum dialect dialect;
     bool is_stream;
     bool is_canary;
+    bool is_unconstrained; /* ACCEPT_UNCONSTRAINED */
+    enum channel channel;  /* of the last part of its text */
     char name[48];
 
     /* journal */

@@ -25,13 +25,14 @@ static size_t check_parts(const struct ring_record *rec, const struct part *part
 {
     size_t text = 0;
 
-    CHECK(n <= PARTS_MAX);
     for (size_t i = 0; i < n; i++) {
         check_inside(rec, parts[i].text, parts[i].len);
         CHECK(utf8_valid(parts[i].text, parts[i].len) && parts[i].channel < channel_count);
+        CHECK(parts[i].channel != CHANNEL_CALL ||
+              (parts[i].len > 0 && parts[i].len <= CALL_NAME_MAX));
         text += parts[i].len;
     }
-    CHECK(text <= TOKEN_TEXT_MAX);
+    CHECK(text <= PARTS_TEXT_MAX);
     return n * sizeof(struct part_head) + text;
 }
 

@@ -224,7 +224,7 @@ static void say(struct worker *w, enum ring_type type, uint64_t id, const void *
 
 static void say_accept(struct worker *w, struct job *j)
 {
-    say(w, RING_ACCEPT, j->id, &(struct accept_body){5, 0}, sizeof(struct accept_body));
+    say(w, RING_ACCEPT, j->id, &(struct accept_body){5, 0, 0}, sizeof(struct accept_body));
 }
 
 static void say_token(struct worker *w, struct job *j)
@@ -541,7 +541,7 @@ static void test_violations(void **state)
         {RING_DONE, &reason, sizeof reason, 0},
         {RING_FAIL, &fail, sizeof fail, 0},
         {RING_ACCEPT, "x", 1, 0},
-        {RING_ACCEPT, &(struct accept_body){1, 1}, sizeof(struct accept_body), 0},
+        {RING_ACCEPT, &(struct accept_body){1, 1, 0}, sizeof(struct accept_body), 0},
         {RING_CANCELLED, NULL, 0, 0},
     };
 

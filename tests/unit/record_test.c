@@ -100,7 +100,7 @@ static void test_a_token(void **state)
 
 static void test_parts(void **state)
 {
-    static char text[TOKEN_TEXT_MAX + 1];
+    static char text[PARTS_TEXT_MAX + 1], name[CALL_NAME_MAX + 2];
 
     (void)state;
     begin((struct token_head){.n_parts = 1});
@@ -110,11 +110,22 @@ static void test_parts(void **state)
     begin((struct token_head){.n_parts = 1});
     add_part(CHANNEL_CONTENT, "\xc3(");
     expect_refusal("not UTF-8");
-    begin((struct token_head){.n_parts = PARTS_MAX + 1});
-    for (int i = 0; i <= PARTS_MAX; i++)
+    begin((struct token_head){.n_parts = PARTS_MAX});
+    for (int i = 0; i < PARTS_MAX; i++)
         add_part(CHANNEL_CONTENT, "x");
-    expect_refusal("too many parts");
-    memset(text, 'x', TOKEN_TEXT_MAX);
+    expect_token();
+    begin((struct token_head){.n_parts = 1});
+    add_part(CHANNEL_CALL, "");
+    expect_refusal("name is out of range");
+    memset(name, 'x', CALL_NAME_MAX);
+    begin((struct token_head){.n_parts = 1});
+    add_part(CHANNEL_CALL, name);
+    expect_token();
+    name[CALL_NAME_MAX] = 'x';
+    begin((struct token_head){.n_parts = 1});
+    add_part(CHANNEL_CALL, name);
+    expect_refusal("name is out of range");
+    memset(text, 'x', PARTS_TEXT_MAX);
     begin((struct token_head){.n_parts = 1});
     add_part(CHANNEL_CONTENT, text);
     expect_token();
@@ -187,7 +198,7 @@ static void test_flags_and_numbers(void **state)
 
 static void test_the_others(void **state)
 {
-    struct accept_body accept = {5, 2};
+    struct accept_body accept = {5, 2, 0};
     struct done_head done = {.index = 3, .reason = FINISH_LENGTH};
     struct fail_head fail = {.code = FAIL_MEMORY, .len = 2};
     struct part parts[PARTS_MAX];

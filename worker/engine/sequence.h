@@ -13,6 +13,7 @@
 
 #include "worker/engine/prefix.h"
 #include "worker/engine/sampler.h"
+#include "worker/engine/thinking.h"
 #include "worker/request.h"
 #include "worker/text/tokenizer.h"
 
@@ -94,6 +95,7 @@ struct sequence {
     struct marks marks;
     uint64_t age; /* smaller: admitted earlier */
     struct sampler sampler;
+    struct thinking thinking;
     TAILQ_ENTRY(sequence) scheduled; /* waiting or running */
     bool is_running;
 
