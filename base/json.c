@@ -390,6 +390,11 @@ void json_append(struct json_object *array, struct json_object *value)
     CHECK(json_object_array_add(array, value) == 0);
 }
 
+void json_remove(struct json_object *o, const char *key)
+{
+    json_object_object_del(o, key);
+}
+
 void json_set_string(struct json_object *o, const char *text, size_t len)
 {
     CHECK(json_type_of(o) == JSON_STRING && len <= INT32_MAX);

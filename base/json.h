@@ -86,6 +86,8 @@ void json_put_bool(struct json_object *o, const char *key, bool value);
 void json_put_integer(struct json_object *o, const char *key, int64_t value);
 /* One more element of an array; taken over. */
 void json_append(struct json_object *array, struct json_object *value);
+/* Without the member of that name, if there was one. */
+void json_remove(struct json_object *o, const char *key);
 /* Another text for a value that is a string. */
 void json_set_string(struct json_object *o, const char *text, size_t len);
 
