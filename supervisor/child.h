@@ -106,7 +106,7 @@ struct child {
     bool is_deaf;        /* a message did not go out: its socket is full */
     enum exit_class killed_as;
     char why[256]; /* why it was killed, or what it refused */
-    uint32_t seats, vocab, context;
+    uint32_t seats, vocab, context, capabilities;
 
     /* Sign of life: supervisor/health.c. */
     uint64_t beat_progress, beat_ns;

@@ -42,6 +42,7 @@ static void on_ready(struct tree *t, struct child *c, const struct control_msg *
     c->seats = m->seats;
     c->vocab = m->vocab;
     c->context = m->context;
+    c->capabilities = m->capabilities;
     child_event(c, EV_READY, t->now_ns);
 }
 

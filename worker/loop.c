@@ -202,7 +202,8 @@ static void become_ready(struct worker *w)
                                 .epoch = w->heritage->args.epoch,
                                 .seats = w->facts.seats,
                                 .vocab = w->facts.vocab,
-                                .context = w->facts.context};
+                                .context = w->facts.context,
+                                .capabilities = w->facts.capabilities};
 
     request_table_init(&w->table, w->facts.seats);
     reply_init(&w->reply, &w->link.ring, &w->table, counters);

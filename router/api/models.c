@@ -14,6 +14,22 @@ static void add_string(struct buf *out, const char *s)
     buf_add_json_string(out, s, strlen(s));
 }
 
+/* None until a worker has said what it has loaded. */
+static void write_capabilities(uint32_t capabilities, struct buf *out)
+{
+#define X(constant, text) text,
+    static const char *const names[] = { CAPABILITIES(X) };
+#undef X
+    const char *comma = "";
+
+    for (unsigned i = 0; i < CAPABILITIES_N; i++) {
+        if ((capabilities & 1u << i) == 0)
+            continue;
+        buf_printf(out, "%s\"%s\"", comma, names[i]);
+        comma = ",";
+    }
+}
+
 static void write_entry(struct router *rt, const char *id, struct buf *out)
 {
     const struct model *m = model_find(rt, id);
@@ -44,11 +60,13 @@ static void write_entry(struct router *rt, const char *id, struct buf *out)
         add_string(out, node);
         buf_printf(out, ",\"status\":\"%s\"}", model_state_name(rec.state));
     }
+    buf_add_str(out, "],\"capabilities\":[");
+    write_capabilities(m != NULL ? m->capabilities : 0, out);
     long long context = m != NULL ? model_context(rt, m) : c->limit_context;
-    buf_printf(out, "],\"capabilities\":[\"chat\",\"completion\"],"
-                    "\"limit\":{\"context\":%lld,\"input\":%lld,\"output\":%lld},"
-                    "\"max_model_len\":%lld,\"max_input_tokens\":%lld,\"max_output_tokens\":%lld,"
-                    "\"tool_call\":false,\"reasoning\":false,\"meta\":{\"n_ctx\":%lld}}",
+    buf_printf(out,
+               "],\"limit\":{\"context\":%lld,\"input\":%lld,\"output\":%lld},"
+               "\"max_model_len\":%lld,\"max_input_tokens\":%lld,\"max_output_tokens\":%lld,"
+               "\"tool_call\":false,\"reasoning\":false,\"meta\":{\"n_ctx\":%lld}}",
                context, context, context, context, context, context, context);
 }
 
