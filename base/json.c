@@ -341,7 +341,29 @@ struct json_object *json_new_object(void)
     return o;
 }
 
-static void put(struct json_object *o, const char *key, struct json_object *value)
+struct json_object *json_new_array(void)
+{
+    struct json_object *o = json_object_new_array();
+
+    CHECK(o != NULL);
+    return o;
+}
+
+struct json_object *json_new_string(const char *text, size_t len)
+{
+    CHECK(len <= INT32_MAX);
+    struct json_object *o = json_object_new_string_len(text, (int)len);
+
+    CHECK(o != NULL);
+    return o;
+}
+
+struct json_object *json_share(const struct json_object *o)
+{
+    return json_object_get((struct json_object *)(uintptr_t)o);
+}
+
+void json_put(struct json_object *o, const char *key, struct json_object *value)
 {
     CHECK(json_type_of(o) == JSON_OBJECT && value != NULL);
     CHECK(json_object_object_add(o, key, value) == 0);
@@ -349,13 +371,23 @@ static void put(struct json_object *o, const char *key, struct json_object *valu
 
 void json_put_string(struct json_object *o, const char *key, const char *text, size_t len)
 {
-    CHECK(len <= INT32_MAX);
-    put(o, key, json_object_new_string_len(text, (int)len));
+    json_put(o, key, json_new_string(text, len));
 }
 
 void json_put_bool(struct json_object *o, const char *key, bool value)
 {
-    put(o, key, json_object_new_boolean(value));
+    json_put(o, key, json_object_new_boolean(value));
+}
+
+void json_put_integer(struct json_object *o, const char *key, int64_t value)
+{
+    json_put(o, key, json_object_new_int64(value));
+}
+
+void json_append(struct json_object *array, struct json_object *value)
+{
+    CHECK(json_type_of(array) == JSON_ARRAY && value != NULL);
+    CHECK(json_object_array_add(array, value) == 0);
 }
 
 void json_set_string(struct json_object *o, const char *text, size_t len)

@@ -73,10 +73,19 @@ bool json_next(struct json_iterator *it);
 
 /* --- changing --- */
 
-struct json_object *json_new_object(void); /* the caller's: json_free */
-/* The member of that name, new or anew. */
+/* All of these are the caller's: json_free. */
+struct json_object *json_new_object(void);
+struct json_object *json_new_array(void);
+struct json_object *json_new_string(const char *text, size_t len);
+/* Another owner of a value, which then must not be changed any more. */
+struct json_object *json_share(const struct json_object *o);
+/* The member of that name, new or anew; a value is taken over. */
+void json_put(struct json_object *o, const char *key, struct json_object *value);
 void json_put_string(struct json_object *o, const char *key, const char *text, size_t len);
 void json_put_bool(struct json_object *o, const char *key, bool value);
+void json_put_integer(struct json_object *o, const char *key, int64_t value);
+/* One more element of an array; taken over. */
+void json_append(struct json_object *array, struct json_object *value);
 /* Another text for a value that is a string. */
 void json_set_string(struct json_object *o, const char *text, size_t len);
 

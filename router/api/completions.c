@@ -1,6 +1,6 @@
 /* POST /v1/completions: OpenAI text completion, streamed and not. */
 #include "router/api/api.h"
-#include "router/api/generate.h"
+#include "router/api/choices.h"
 
 #include <string.h>
 
@@ -56,11 +56,11 @@ static int check_ids(const struct json_object *ids, uint32_t at, struct param_er
 }
 
 /* A prompt a slice: the validator bounds what one can hold. */
-static int check_prompts(const struct json_object *body, size_t *cursor, struct param_error *e)
+static int check_prompts(struct generation *g, struct param_error *e)
 {
-    uint32_t n = count_prompts(body, e);
-    uint32_t at = (uint32_t)*cursor;
-    const struct json_object *prompt = find_prompt(body, at);
+    uint32_t n = count_prompts(g->body, e);
+    uint32_t at = (uint32_t)g->cursor;
+    const struct json_object *prompt = find_prompt(g->body, at);
 
     if (json_type_of(prompt) == JSON_ARRAY) {
         if (check_ids(prompt, at, e) != 0)
@@ -70,14 +70,14 @@ static int check_prompts(const struct json_object *body, size_t *cursor, struct 
                             "prompt %u: found %s, expected a string or an array of token ids", at,
                             json_type_name(json_type_of(prompt)));
     }
-    return ++*cursor == n;
+    return ++g->cursor == n;
 }
 
-static struct json_object *find_value(const struct json_object *body, uint32_t prompt, uint32_t i,
+static struct json_object *find_value(const struct generation *g, uint32_t prompt, uint32_t i,
                                       const char **name)
 {
     *name = "prompt";
-    return i == 0 ? find_prompt(body, prompt) : NULL;
+    return i == 0 ? find_prompt(g->body, prompt) : NULL;
 }
 
 /* ---- the answers ---- */
@@ -89,13 +89,12 @@ static void add_tops(struct choice *c, const struct top *tops, size_t n_tops)
 
 static void write_event(struct choice *c, const char *text, size_t len, const char *reason)
 {
-    struct buf *out = generation_event(c);
+    struct buf *out = choices_event(c);
 
     buf_add_json_string(out, text, len);
-    generation_event_end(c, out, reason, logprobs_take_completion);
+    choices_event_end(c, out, reason, logprobs_take_completion);
 }
 
-/* A completion has one text: reasoning is part of it. */
 static void write_part(struct choice *c, const struct part *part)
 {
     write_event(c, part->text, part->len, NULL);
@@ -106,12 +105,13 @@ static void write_finish(struct choice *c)
     write_event(c, "", 0, finish_reason_name(c->reason));
 }
 
+/* A completion has one text: reasoning is part of it. */
 static void write_choice(struct choice *c, struct buf *body)
 {
     struct buf text = {0};
 
-    buf_add(&text, c->reasoning.data, c->reasoning.len);
-    buf_add(&text, c->content.data, c->content.len);
+    blocks_join(&c->blocks, CHANNEL_REASONING, &text);
+    blocks_join(&c->blocks, CHANNEL_CONTENT, &text);
     buf_add_str(body, "\"text\":");
     buf_add_json_string(body, buf_text(&text), buf_pending(&text));
     buf_add_str(body, ",\"logprobs\":");
@@ -119,23 +119,28 @@ static void write_choice(struct choice *c, struct buf *body)
     buf_free(&text);
 }
 
-static const struct form completion_form = {
-    .dialect = DIALECT_COMPLETION,
-    .kind = PROMPT_COMPLETION,
-    .id_prefix = "cmpl-",
+static const struct choices_form completion_form = {
+    .form = {.dialect = DIALECT_COMPLETION,
+             .kind = PROMPT_COMPLETION,
+             .id_prefix = "cmpl-",
+             .count = count_prompts,
+             .prepare = check_prompts,
+             .value = find_value,
+             .open = choices_open,
+             .part = write_part,
+             .finish = write_finish,
+             .close = choices_close,
+             .fail = choices_fail,
+             .silent = generation_comment,
+             .tops = add_tops,
+             .whole = choices_whole},
     .object = "text_completion",
     .chunk = "text_completion",
     .delta = "\"text\":",
-    .count = count_prompts,
-    .check = check_prompts,
-    .value = find_value,
-    .tops = add_tops,
-    .part = write_part,
-    .finish = write_finish,
     .choice = write_choice,
 };
 
 enum handler_result completions_create(struct exchange *x)
 {
-    return generate(x, &completion_form);
+    return generate(x, &completion_form.form);
 }

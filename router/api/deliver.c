@@ -1,10 +1,12 @@
 /* A generation under way: what its requests say becomes events or one response. */
 #include "router/api/generate.h"
 
-#include "base/check.h"
+#include "base/hash.h"
 #include "router/api/errors.h"
+#include "router/api/replay.h"
 
 #include <event2/event.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,19 +15,21 @@
 static void free_choice(struct choice *c)
 {
     buf_free(&c->head);
-    buf_free(&c->content);
-    buf_free(&c->reasoning);
+    buf_free(&c->pieces);
+    blocks_free(&c->blocks);
     logprobs_free(&c->logprobs);
 }
 
 void generation_free(struct generation *g)
 {
+    if (g->form->forget != NULL)
+        g->form->forget(g);
     deadline_disarm(&g->router->hold_due, &g->hold_due);
     if (g->preparing != NULL)
         event_free(g->preparing);
     json_writer_free(&g->writer);
     canonical_drop(&g->canonical);
-    http_server_discard(g->x->server, &g->body);
+    generation_drop_body(g);
     for (uint32_t i = 0; i < g->n_choices; i++)
         free_choice(&g->choice[i]);
     free(g);
@@ -42,64 +46,49 @@ static void cancel_requests(struct generation *g)
     }
 }
 
-/* ---- the stream ---- */
-
-struct buf *generation_event(struct choice *c)
+void generation_call_id(const struct choice *c, uint32_t n, char id[CALL_ID_SIZE])
 {
-    struct buf *out = exchange_piece_begin(c->generation->x);
+    const struct generation *g = c->generation;
+    uint64_t h = hash_mix(hash_xxh3(g->id, strlen(g->id)), (uint64_t)c->index << 32 | n);
 
-    buf_add(out, c->head.data, c->head.len);
-    return out;
+    snprintf(id, CALL_ID_SIZE, "%s%016llx%08x", g->form->call_prefix, (unsigned long long)h,
+             (uint32_t)hash_mix(h, n));
 }
 
-void generation_event_end(struct choice *c, struct buf *out, const char *reason,
-                          logprobs_taker *take)
+void generation_comment(struct generation *g)
 {
-    if (reason == NULL && !logprobs_is_pending(c->logprobs)) { /* nearly all of them */
-        buf_add_str(out, ",\"logprobs\":null,\"finish_reason\":null}]}\n\n");
-    } else {
-        buf_add_str(out, ",\"logprobs\":");
-        take(c->logprobs, out);
-        buf_add_str(out, ",\"finish_reason\":");
-        if (reason != NULL)
-            buf_printf(out, "\"%s\"}]}\n\n", reason);
-        else
-            buf_add_str(out, "null}]}\n\n");
+    buf_add_str(exchange_piece_begin(g->x), ": keep-alive\n\n");
+    exchange_piece_end(g->x);
+}
+
+/* ---- the head ---- */
+
+/* What the client is told beside the answer: only what the workers have said by then. */
+static void write_notes(const struct generation *g, char *headers, size_t size)
+{
+    for (uint32_t i = 0; i < g->n_choices; i++) {
+        const struct request *r = g->choice[i].request;
+        if (r == NULL || !r->is_unconstrained)
+            continue;
+        snprintf(headers, size, "x-cortex-tools: unconstrained\r\n");
+        return;
     }
-    exchange_piece_end(c->generation->x);
-}
-
-/* {"id":…,"choices":[ of a response or an event. */
-static void begin_object(const struct generation *g, const char *object, struct buf *out)
-{
-    buf_printf(out, "{\"id\":\"%s\",\"object\":\"%s\",\"created\":%llu,\"model\":", g->id, object,
-               (unsigned long long)g->created);
-    buf_add_json_string(out, g->params.model, strlen(g->params.model));
-    buf_add_str(out, ",\"choices\":[");
-}
-
-static void write_head(struct choice *c)
-{
-    struct buf *h = &c->head;
-
-    buf_add_str(h, "data: ");
-    begin_object(c->generation, c->generation->form->chunk, h);
-    buf_printf(h, "{\"index\":%u,%s", c->index, c->generation->form->delta);
+    headers[0] = '\0';
 }
 
 static void send_head(struct generation *g)
 {
+    char notes[64], headers[160];
+
     if (g->is_head_sent)
         return;
     g->is_head_sent = true;
     deadline_disarm(&g->router->hold_due, &g->hold_due);
-    exchange_stream_start(g->x, "text/event-stream; charset=utf-8",
-                          "Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\n");
-    for (uint32_t i = 0; i < g->n_choices; i++) {
-        write_head(&g->choice[i]);
-        if (g->form->start != NULL)
-            g->form->start(&g->choice[i]);
-    }
+    write_notes(g, notes, sizeof notes);
+    snprintf(headers, sizeof headers, "Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\n%s",
+             notes);
+    exchange_stream_start(g->x, "text/event-stream; charset=utf-8", headers);
+    g->form->open(g);
 }
 
 void generation_hold_due(void *owner, uint64_t now_ns)
@@ -131,61 +120,20 @@ static void add_usage(struct generation *g, const struct choice *c, const struct
     u->decode_ns = longest(u->decode_ns, d->decode_ns);
 }
 
-static void write_usage(const struct usage *u, struct buf *out)
-{
-    buf_printf(out,
-               "\"usage\":{\"prompt_tokens\":%llu,\"completion_tokens\":%llu,\"total_tokens\":%llu,"
-               "\"prompt_tokens_details\":{\"cached_tokens\":%llu},"
-               "\"completion_tokens_details\":{\"reasoning_tokens\":%llu}},"
-               "\"timing\":{\"queue_ms\":%.3f,\"prefill_ms\":%.3f,\"decode_ms\":%.3f}",
-               (unsigned long long)u->prompt_tokens, (unsigned long long)u->completion_tokens,
-               (unsigned long long)(u->prompt_tokens + u->completion_tokens),
-               (unsigned long long)u->cached_tokens, (unsigned long long)u->reasoning_tokens,
-               (double)u->queue_ns / 1e6, (double)u->prefill_ns / 1e6, (double)u->decode_ns / 1e6);
-}
-
 static void end_stream(struct generation *g)
 {
-    struct buf *out = exchange_piece_begin(g->x);
-
-    buf_add_str(out, "data: ");
-    begin_object(g, g->form->chunk, out);
-    buf_add_str(out, "],");
-    write_usage(&g->usage, out);
-    buf_add_str(out, "}\n\n");
-    exchange_piece_end(g->x);
-
-    buf_add_str(exchange_piece_begin(g->x), "data: [DONE]\n\n");
-    exchange_piece_end(g->x);
+    g->form->close(g);
     exchange_stream_end(g->x);
-}
-
-static void write_whole(struct generation *g, struct buf *body)
-{
-    begin_object(g, g->form->object, body);
-    for (uint32_t i = 0; i < g->n_choices; i++) {
-        buf_add_str(body, i > 0 ? ",{\"index\":" : "{\"index\":");
-        buf_add_u64(body, i);
-        buf_add_char(body, ',');
-        g->form->choice(&g->choice[i], body);
-        buf_add_str(body, ",\"finish_reason\":\"");
-        buf_add_str(body, finish_reason_name(g->choice[i].reason));
-        buf_add_str(body, "\"}");
-    }
-    buf_add_str(body, "],");
-    write_usage(&g->usage, body);
-    buf_add_char(body, '}');
 }
 
 static void respond_whole(struct generation *g)
 {
     struct buf body = {0};
+    char notes[64];
 
-    if (g->form->object != NULL)
-        write_whole(g, &body);
-    else
-        g->form->text(&g->choice[0], &body);
-    exchange_respond(g->x, 200, "application/json", "", body.data, body.len);
+    write_notes(g, notes, sizeof notes);
+    g->form->whole(g, &body);
+    exchange_respond(g->x, 200, "application/json", notes, body.data, body.len);
     buf_free(&body);
 }
 
@@ -193,11 +141,7 @@ static void respond_whole(struct generation *g)
 static void fail(struct generation *g, enum api_error error, const char *text)
 {
     if (g->is_head_sent) {
-        struct buf *out = exchange_piece_begin(g->x);
-        buf_add_str(out, "data: ");
-        error_write(out, error, NULL, text);
-        buf_add_str(out, "\n\n");
-        exchange_piece_end(g->x);
+        g->form->fail(g, error, text);
         exchange_stream_end(g->x);
     } else {
         error_respond(g->x, error, NULL, text, 1);
@@ -226,12 +170,11 @@ static void take_parts(struct choice *c, const struct part *parts, size_t n)
     for (size_t i = 0; i < n; i++) {
         if (parts[i].len == 0)
             continue;
+        if (g->keeps_blocks)
+            blocks_add(&c->blocks, &parts[i]);
+        c->n_calls += parts[i].channel == CHANNEL_CALL;
         if (g->params.is_stream)
             g->form->part(c, &parts[i]);
-        else if (parts[i].channel == CHANNEL_REASONING)
-            buf_add(&c->reasoning, parts[i].text, parts[i].len);
-        else
-            buf_add(&c->content, parts[i].text, parts[i].len);
     }
 }
 
@@ -271,6 +214,19 @@ static void on_token(void *owner, const struct token_head *t, const struct part 
         request_acknowledge(c->request);
 }
 
+/* The client may send this answer back. */
+static void keep_for_replay(struct choice *c)
+{
+    struct generation *g = c->generation;
+    char id[CALL_ID_SIZE];
+
+    if (c->blocks.n_calls == 0)
+        return;
+    generation_call_id(c, 0, id);
+    replay_keep(g->router->replay, id, generation_owner(g), &c->blocks, c->request->tokens,
+                c->request->n_tokens);
+}
+
 static void on_done(void *owner, const struct done_head *d, const struct part *parts)
 {
     struct choice *c = owner;
@@ -281,7 +237,9 @@ static void on_done(void *owner, const struct done_head *d, const struct part *p
         send_head(g);
     take_parts(c, parts, d->n_parts);
     c->reason = (enum finish_reason)d->reason;
+    c->stop = d->stop;
     add_usage(g, c, d);
+    keep_for_replay(c);
     if (g->params.is_stream)
         g->form->finish(c);
     if (++g->n_done < g->n_choices) {
@@ -327,8 +285,9 @@ static void on_drained(struct exchange *x)
 
 static void on_silent(struct exchange *x)
 {
-    buf_add_str(exchange_piece_begin(x), ": keep-alive\n\n");
-    exchange_piece_end(x);
+    struct generation *g = x->call;
+
+    g->form->silent(g);
     counter_add(&x->server->counters->keepalives_sent, 1);
 }
 

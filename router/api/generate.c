@@ -1,4 +1,4 @@
-/* A generation until its requests are on their way: parameters, admission, the prompts checked and
+/* A generation until its requests are on their way: parameters, admission, the body checked, the prompts
  * written as canonical requests. */
 #include "router/api/generate.h"
 
@@ -7,6 +7,7 @@
 #include "base/hash.h"
 #include "router/api/auth.h"
 #include "router/api/errors.h"
+#include "router/api/replay.h"
 
 #include <event2/event.h>
 #include <stdio.h>
@@ -21,6 +22,7 @@
 #define WINDOW_MIN       16   /* tokens that each of many choices may be ahead of a slow reader */
 #define LEADING_MESSAGES 2    /* they name the conversation when no header does */
 #define LEADING_IDS      64
+#define RECALLS_AT_ONCE  32 /* each reads what was said once more */
 
 static struct router *router_of(const struct exchange *x)
 {
@@ -49,6 +51,25 @@ static uint64_t hash_value(uint64_t h, const struct json_object *v)
     return h;
 }
 
+/* Member i of the canonical request, without a dialect's own view of it. */
+static struct json_object *find_member(const struct generation *g, uint32_t i, const char **name)
+{
+    struct json_iterator it = json_members(g->members);
+
+    while (json_next(&it)) {
+        *name = it.key;
+        if (i-- == 0)
+            return it.value;
+    }
+    return NULL;
+}
+
+static struct json_object *find_value(const struct generation *g, uint32_t prompt, uint32_t i,
+                                      const char **name)
+{
+    return g->form->value != NULL ? g->form->value(g, prompt, i, name) : find_member(g, i, name);
+}
+
 static uint64_t find_session(const struct generation *g, uint32_t prompt)
 {
     uint64_t h = (uint64_t)g->x->key;
@@ -56,7 +77,7 @@ static uint64_t find_session(const struct generation *g, uint32_t prompt)
 
     if (g->x->session != 0)
         return g->x->session;
-    struct json_object *value = g->form->value(g->body, prompt, 0, &name);
+    struct json_object *value = find_value(g, prompt, 0, &name);
     if (strcmp(name, "messages") != 0)
         return hash_value(h, value) | 1;
     for (size_t i = 0; i < json_length(value) && i < LEADING_MESSAGES; i++)
@@ -179,6 +200,9 @@ static struct generation *new_generation(struct exchange *x, const struct form *
         open_choice(g, m, seed, i);
     name_requests(g);
     g->body = x->body;
+    g->members = json_new_object();
+    g->keeps_blocks = form->keeps_blocks || !p->is_stream ||
+                      (form->call_prefix != NULL && json_get(x->body, "tools") != NULL);
     x->body = NULL;
     x->call = g;
     x->ops = &generation_exchange_ops;
@@ -220,7 +244,7 @@ static int finish_prompt(struct generation *g, struct param_error *e)
 static bool begin_value(struct generation *g)
 {
     const char *name;
-    struct json_object *value = g->form->value(g->body, g->prompt, g->value++, &name);
+    struct json_object *value = find_value(g, g->prompt, g->value++, &name);
 
     if (value == NULL)
         return false;
@@ -254,22 +278,58 @@ static int encode(struct generation *g, struct param_error *e)
     return g->prompt == g->n_prompts;
 }
 
-/* One slice of the work before the start: the prompts are checked, then written. 1 = complete, 0 =
+/* ---- answers that come back ---- */
+
+uint64_t generation_owner(const struct generation *g)
+{
+    const struct config *c = &g->router->config;
+    const char *key = g->x->key >= 0 ? c->keys[g->x->key].id : "";
+
+    return hash_mix(hash_xxh3(key, strlen(key)), hash_xxh3(g->params.model, strlen(g->params.model)));
+}
+
+/* The tokens of messages that repeat answers. One slice; false when there is more. */
+static bool recall(struct generation *g)
+{
+    const struct json_object *messages = json_get(g->members, "messages");
+    size_t n = g->form->call_prefix != NULL ? json_length(messages) : 0;
+    uint64_t owner = generation_owner(g);
+    unsigned known = 0;
+
+    for (; g->n_recalled < n && known < RECALLS_AT_ONCE; g->n_recalled++) {
+        struct json_object *message = json_at(messages, g->n_recalled);
+        struct json_object *tokens = replay_find(g->router->replay, message, owner);
+        if (tokens == NULL)
+            continue;
+        json_put(message, "sampled", json_share(tokens));
+        known++;
+    }
+    return g->n_recalled >= n;
+}
+
+/* One slice of the work before the start: the body is checked, then the prompts are written. 1 = complete, 0 =
  * there is more, negative = refused. */
 static int prepare(struct generation *g, struct param_error *e)
 {
     if (!g->is_checked) {
-        int rc = g->form->check(g->body, &g->cursor, e);
+        int rc = g->form->prepare(g, e);
         if (rc != 1)
             return rc;
         g->is_checked = true;
     }
-    return encode(g, e);
+    return recall(g) ? encode(g, e) : 0;
+}
+
+/* What they share is emptied twice, which is once too often only when somebody still reads it. */
+void generation_drop_body(struct generation *g)
+{
+    http_server_discard(g->x->server, &g->members);
+    http_server_discard(g->x->server, &g->body);
 }
 
 static void start(struct generation *g)
 {
-    http_server_discard(g->x->server, &g->body);
+    generation_drop_body(g);
     if (g->params.is_stream)
         deadline_arm(&g->router->hold_due, &g->hold_due, g, clock_now_ns());
     for (uint32_t i = 0; i < g->n_choices; i++) {
@@ -284,8 +344,7 @@ static void refuse(struct generation *g, const struct param_error *e)
 {
     for (uint32_t i = 0; i < g->n_choices; i++)
         request_free(g->choice[i].request);
-    http_server_discard(g->x->server, &g->body);
-    error_respond(g->x, e->error, e->param, e->text, 0);
+    error_respond(g->x, e->error, e->param[0] != '\0' ? e->param : NULL, e->text, 0);
     generation_free(g);
 }
 
@@ -339,7 +398,7 @@ enum handler_result generate(struct exchange *x, const struct form *form)
     uint32_t n_prompts = read_request(x, form, &p, &e);
 
     if (n_prompts == 0) {
-        error_respond(x, e.error, e.param, e.text, 0);
+        error_respond(x, e.error, e.param[0] != '\0' ? e.param : NULL, e.text, 0);
         return HANDLER_DONE;
     }
     struct model *m = admit(x, &p, n_prompts * p.n);

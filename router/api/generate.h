@@ -14,6 +14,7 @@
 #ifndef ROUTER_API_GENERATE_H
 #define ROUTER_API_GENERATE_H
 
+#include "router/api/blocks.h"
 #include "router/api/logprobs.h"
 #include "router/api/params.h"
 #include "router/router.h"
@@ -23,30 +24,41 @@
 struct choice;
 struct generation;
 
+/* What a dialect says of requests and answers; which members of it may be NULL is said here. */
 struct form {
     enum dialect dialect;
     enum prompt_kind kind;
-    const char *id_prefix; /* "chatcmpl-" */
-    const char *object;    /* of a whole response; NULL for the texts, which are no such object */
-    const char *chunk;     /* of an event */
-    const char *delta;     /* what a choice of an event begins with, after its index */
+    const char *id_prefix;   /* "chatcmpl-" */
+    const char *call_prefix; /* of a tool call's id; NULL: messages and answers have none */
+    bool keeps_blocks;     /* of a stream, too: its events need what was said before */
+
+    /* --- the request --- */
 
     /* Prompts in the body, or 0: refused, *e says why. NULL: always one. */
     uint32_t (*count)(const struct json_object *body, struct param_error *e);
-    /* Check a slice of the prompts, from *cursor (0 at first): 1 = all of it is right, 0 = there is
-     * more, negative = refused, *e says why. */
-    int (*check)(const struct json_object *body, size_t *cursor, struct param_error *e);
-    /* Value i of a prompt of the canonical request and its name there; NULL behind the last. */
-    struct json_object *(*value)(const struct json_object *body, uint32_t prompt, uint32_t i,
+    /* One slice of checking the body, from g->cursor (0 at first), and of filling g->members: 1 =
+     * all of it is right, 0 = there is more, negative = refused, *e says why. */
+    int (*prepare)(struct generation *g, struct param_error *e);
+    /* Value i of a prompt of the canonical request and its name there; NULL behind the last. NULL:
+     * the members of g->members, whatever the prompt. */
+    struct json_object *(*value)(const struct generation *g, uint32_t prompt, uint32_t i,
                                  const char **name);
 
-    void (*start)(struct choice *c); /* first event of a stream; NULL: there is none */
-    /* A token's tops, in front of its parts. */
-    void (*tops)(struct choice *c, const struct top *tops, size_t n_tops);
+    /* --- a stream; NULL where the dialect never streams --- */
+
+    void (*open)(struct generation *g); /* the first events, of all choices */
     void (*part)(struct choice *c, const struct part *part); /* one event, with what tops left */
-    void (*finish)(struct choice *c);                        /* the event with the reason */
-    void (*choice)(struct choice *c, struct buf *body);      /* its members in a whole response */
-    void (*text)(struct choice *c, struct buf *body);        /* of the texts: the whole body */
+    void (*finish)(struct choice *c);                        /* a choice is over: c->reason */
+    void (*close)(struct generation *g);                     /* the last events */
+    void (*fail)(struct generation *g, enum api_error error, const char *text); /* instead */
+    void (*silent)(struct generation *g); /* anything, after almost a second without a word */
+
+    /* --- both --- */
+
+    /* A token's tops, in front of its parts. NULL: none are asked for. */
+    void (*tops)(struct choice *c, const struct top *tops, size_t n_tops);
+    void (*whole)(struct generation *g, struct buf *body); /* the response that is no stream */
+    void (*forget)(struct generation *g);                  /* frees g->own; NULL: there is none */
 };
 
 struct choice {
@@ -54,10 +66,13 @@ struct choice {
     struct request *request;       /* the route layer's; ours until done, failed or cancelled */
     uint32_t index;
     uint32_t reasoning_tokens;
+    uint32_t n_calls; /* so far */
     bool is_accepted;
     enum finish_reason reason;     /* once it is done */
+    uint8_t stop;                  /* 1 + index of the stop string that ended it, or 0 */
     struct buf head;               /* owned: what every event of it begins with */
-    struct buf content, reasoning; /* owned: a response that is not streamed */
+    struct buf pieces;             /* owned: of a text that is tokenised (texts.c) */
+    struct blocks blocks;          /* owned: a response that is not streamed, or keeps_blocks */
     struct logprobs *logprobs;     /* owned; NULL unless asked for */
 };
 
@@ -71,9 +86,12 @@ struct generation {
     struct router *router;        /* borrowed */
     struct exchange *x;           /* borrowed */
     const struct form *form;      /* borrowed, static */
+    void *own;                    /* the dialect's */
     struct json_object *body;     /* owned until encoded */
+    struct json_object *members;  /* owned until encoded: of the canonical request */
     struct params params;
-    size_t cursor;                /* how far the prompts are checked */
+    size_t cursor;                /* how far the body is checked */
+    size_t n_recalled;            /* messages that were looked for among former answers */
     struct canonical *canonical;  /* owned: of the prompt being written */
     uint32_t prompt, value;       /* which; and which of its values */
     struct json_writer *writer;   /* owned while a value is written */
@@ -81,6 +99,7 @@ struct generation {
     char id[48];
     uint64_t created; /* seconds */
     bool is_checked, is_head_sent;
+    bool keeps_blocks; /* the form does, or the answer may come back */
     struct usage usage;
     struct deadline hold_due;
     uint32_t n_prompts, n_choices, n_accepted, n_done;
@@ -94,16 +113,19 @@ enum handler_result generate(struct exchange *x, const struct form *form);
 /* hold_due expired. */
 void generation_hold_due(void *owner, uint64_t now_ns);
 
-/* One event of the stream: begins with c->head; append the delta or the text; end closes it. */
-struct buf *generation_event(struct choice *c);
-/* Its end: log-probabilities in the dialect's words, and the reason, NULL when there is more. */
-typedef void logprobs_taker(struct logprobs *l, struct buf *out);
-void generation_event_end(struct choice *c, struct buf *out, const char *reason,
-                          logprobs_taker *take);
+/* The id of a choice's tool call number n: the same in every incarnation of its worker. */
+#define CALL_ID_SIZE 40
+void generation_call_id(const struct choice *c, uint32_t n, char id[CALL_ID_SIZE]);
+
+/* A comment of a stream, which every client skips: form.silent of most dialects. */
+void generation_comment(struct generation *g);
 
 /* --- between generate.c and deliver.c --- */
 extern const struct request_ops generation_request_ops; /* owner: the choice */
 extern const struct exchange_ops generation_exchange_ops;
+/* Whose answers may be recalled: those of the same key and model. */
+uint64_t generation_owner(const struct generation *g);
+void generation_drop_body(struct generation *g);
 void generation_free(struct generation *g);
 
 #endif

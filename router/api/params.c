@@ -27,7 +27,7 @@ int param_refuse(struct param_error *e, enum api_error error, const char *param,
     va_list ap;
 
     e->error = error;
-    e->param = param;
+    snprintf(e->param, sizeof e->param, "%s", param != NULL ? param : "");
     va_start(ap, fmt);
     vsnprintf(e->text, sizeof e->text, fmt, ap);
     va_end(ap);

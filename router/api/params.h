@@ -61,11 +61,12 @@
     X(with_pieces, BOOL, 0, 1, IN_TOKENIZE, OWN)                                                   \
     X(return_token_strs, BOOL, 0, 1, IN_TOKENIZE, OWN)                                             \
     X(suffix, STRING, 0, 0, IN_COMPLETION, DEFAULT)                                                \
-    X(tools, ARRAY, 0, 0, IN_CHAT, DEFAULT)                                                        \
-    X(tools, OBJECTS, 0, 1024, IN_TEXTS, OWN)                                                      \
-    X(functions, ARRAY, 0, 0, IN_MESSAGES, DEFAULT)                                                \
-    X(tool_choice, CHOICE, 0, 0, IN_MESSAGES, DEFAULT)                                             \
-    X(response_format, OBJECT, 0, 0, IN_CHAT, DEFAULT)
+    X(tools, OBJECTS, 0, 1024, IN_MESSAGES, OWN)                                                   \
+    X(tool_choice, ANY, 0, 0, IN_MESSAGES, OWN)                                                    \
+    X(parallel_tool_calls, BOOL, 0, 1, IN_CHAT, OWN)                                               \
+    X(functions, ARRAY, 0, 0, IN_MESSAGES, DEFAULT) /* the older form of tools */                  \
+    X(function_call, CHOICE, 0, 0, IN_MESSAGES, DEFAULT)                                           \
+    X(response_format, OBJECT, 0, 0, IN_CHAT, OWN)
 
 enum param_type { PARAM_NUMBER, PARAM_INTEGER, PARAM_BOOL, PARAM_STRING, PARAM_OBJECT, PARAM_ARRAY,
                   PARAM_OBJECTS, PARAM_STOP, PARAM_BIAS, PARAM_CHOICE, PARAM_ANY };
@@ -92,7 +93,7 @@ struct params {
 /* What is wrong with a request. */
 struct param_error {
     enum api_error error;
-    const char *param; /* static or NULL */
+    char param[64]; /* "" = none */
     char text[300];
 };
 
@@ -104,6 +105,7 @@ int params_read(struct params *p, const struct json_object *body, enum dialect d
 void params_write(const struct params *p, const struct json_object *body, enum dialect dialect,
                   struct buf *out);
 
+/* -EINVAL. param: which one, or NULL. */
 int param_refuse(struct param_error *e, enum api_error error, const char *param, const char *fmt,
                  ...) __attribute__((format(printf, 4, 5)));
 

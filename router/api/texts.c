@@ -2,7 +2,7 @@
  * text, exactly. Requests like any other, with a journal; the answer is what their tokens say. */
 #include "router/api/api.h"
 #include "router/api/generate.h"
-#include "router/api/messages.h"
+#include "router/api/conversation.h"
 
 #include "base/check.h"
 #include "base/utf8.h"
@@ -14,8 +14,9 @@
 /* ---- /tokenize ---- */
 
 /* One of prompt, content and messages. */
-static int check_text(const struct json_object *body, size_t *cursor, struct param_error *e)
+static int check_text(struct generation *g, struct param_error *e)
 {
+    const struct json_object *body = g->body;
     bool has_messages = json_get(body, "messages") != NULL;
     int n = (json_get(body, "prompt") != NULL) + (json_get(body, "content") != NULL) + has_messages;
 
@@ -23,31 +24,12 @@ static int check_text(const struct json_object *body, size_t *cursor, struct par
         return param_refuse(e, ERROR_INVALID_BODY, "prompt",
                             "expected one of prompt, content and messages, found %d of them", n);
     if (has_messages)
-        return messages_check(body, cursor, e);
+        return conversation_from_chat(g, e);
     if (json_get(body, "tools") != NULL)
         return param_refuse(e, ERROR_INVALID_BODY, "tools", "tools: only with messages");
-    return 1;
-}
-
-static struct json_object *find_messages(const struct json_object *body, uint32_t prompt,
-                                         uint32_t i, const char **name)
-{
-    (void)prompt;
-    *name = i == 0 ? "messages" : "tools";
-    return i <= 1 ? json_get(body, *name) : NULL;
-}
-
-static struct json_object *find_text(const struct json_object *body, uint32_t prompt, uint32_t i,
-                                     const char **name)
-{
     struct json_object *text = json_get(body, "prompt");
-
-    if (text == NULL)
-        text = json_get(body, "content");
-    if (text == NULL)
-        return find_messages(body, prompt, i, name);
-    *name = "prompt";
-    return i == 0 ? text : NULL;
+    json_put(g->members, "prompt", json_share(text != NULL ? text : json_get(body, "content")));
+    return 1;
 }
 
 /* The pieces are kept one after another, a length and its bytes each. */
@@ -56,8 +38,8 @@ static void keep_piece(struct choice *c, const struct top *tops, size_t n_tops)
     uint16_t len = (uint16_t)tops[0].len;
 
     CHECK(n_tops == 1);
-    buf_add(&c->content, &len, sizeof len);
-    buf_add(&c->content, tops[0].text, len);
+    buf_add(&c->pieces, &len, sizeof len);
+    buf_add(&c->pieces, tops[0].text, len);
 }
 
 static void write_piece(struct buf *out, const char *piece, size_t len)
@@ -77,7 +59,7 @@ static void write_piece(struct buf *out, const char *piece, size_t len)
 static void write_tokens(struct choice *c, bool with_pieces, bool with_ids, struct buf *out)
 {
     const struct request *r = c->request;
-    const char *kept = buf_text(&c->content);
+    const char *kept = buf_text(&c->pieces);
 
     for (uint32_t i = 0; i < r->n_tokens; i++) {
         uint16_t len = 0;
@@ -99,9 +81,9 @@ static void write_tokens(struct choice *c, bool with_pieces, bool with_ids, stru
     }
 }
 
-static void write_tokenized(struct choice *c, struct buf *body)
+static void write_tokenized(struct generation *g, struct buf *body)
 {
-    const struct generation *g = c->generation;
+    struct choice *c = &g->choice[0];
     const struct request *r = c->request;
 
     buf_add_str(body, "{\"tokens\":[");
@@ -120,10 +102,10 @@ static const struct form tokenize_form = {
     .dialect = DIALECT_TOKENIZE,
     .kind = PROMPT_TOKENIZE,
     .id_prefix = "tokenize-",
-    .check = check_text,
-    .value = find_text,
+    .prepare = check_text,
+    .forget = conversation_forget,
     .tops = keep_piece,
-    .text = write_tokenized,
+    .whole = write_tokenized,
 };
 
 enum handler_result texts_tokenize(struct exchange *x)
@@ -133,42 +115,41 @@ enum handler_result texts_tokenize(struct exchange *x)
 
 /* ---- /detokenize ---- */
 
-static int check_tokens(const struct json_object *body, size_t *cursor, struct param_error *e)
+static int check_tokens(struct generation *g, struct param_error *e)
 {
-    const struct json_object *tokens = json_get(body, "tokens");
+    struct json_object *tokens = json_get(g->body, "tokens");
 
     if (tokens == NULL)
         return param_refuse(e, ERROR_INVALID_BODY, "tokens", "tokens: missing");
-    for (size_t n = 0; n < IDS_AT_ONCE && *cursor < json_length(tokens); n++, ++*cursor) {
-        const struct json_object *id = json_at(tokens, *cursor);
+    for (size_t n = 0; n < IDS_AT_ONCE && g->cursor < json_length(tokens); n++, g->cursor++) {
+        const struct json_object *id = json_at(tokens, g->cursor);
         if (json_type_of(id) != JSON_NUMBER || !json_is_integer(id) || json_integer(id) < 0 ||
             json_integer(id) > INT32_MAX)
             return param_refuse(e, ERROR_INVALID_BODY, "tokens", "tokens[%zu]: expected a token id",
-                                *cursor);
+                                g->cursor);
     }
-    return *cursor == json_length(tokens);
+    if (g->cursor < json_length(tokens))
+        return 0;
+    json_put(g->members, "prompt", json_share(tokens));
+    return 1;
 }
 
-static struct json_object *find_tokens(const struct json_object *body, uint32_t prompt, uint32_t i,
-                                       const char **name)
+static void write_text(const struct generation *g, const char *name, struct buf *body)
 {
-    (void)prompt;
-    *name = "prompt";
-    return i == 0 ? json_get(body, "tokens") : NULL;
-}
+    struct buf text = {0};
 
-static void write_text(struct choice *c, const char *name, struct buf *body)
-{
+    blocks_join(&g->choice[0].blocks, CHANNEL_CONTENT, &text);
     buf_printf(body, "\"%s\":", name);
-    buf_add_json_string(body, buf_text(&c->content), buf_pending(&c->content));
+    buf_add_json_string(body, buf_text(&text), buf_pending(&text));
+    buf_free(&text);
 }
 
-static void write_detokenized(struct choice *c, struct buf *body)
+static void write_detokenized(struct generation *g, struct buf *body)
 {
     buf_add_char(body, '{');
-    write_text(c, "prompt", body);
+    write_text(g, "prompt", body);
     buf_add_char(body, ',');
-    write_text(c, "content", body);
+    write_text(g, "content", body);
     buf_add_char(body, '}');
 }
 
@@ -176,9 +157,8 @@ static const struct form detokenize_form = {
     .dialect = DIALECT_DETOKENIZE,
     .kind = PROMPT_DETOKENIZE,
     .id_prefix = "detokenize-",
-    .check = check_tokens,
-    .value = find_tokens,
-    .text = write_detokenized,
+    .prepare = check_tokens,
+    .whole = write_detokenized,
 };
 
 enum handler_result texts_detokenize(struct exchange *x)
@@ -188,10 +168,10 @@ enum handler_result texts_detokenize(struct exchange *x)
 
 /* ---- /apply-template ---- */
 
-static void write_rendered(struct choice *c, struct buf *body)
+static void write_rendered(struct generation *g, struct buf *body)
 {
     buf_add_char(body, '{');
-    write_text(c, "prompt", body);
+    write_text(g, "prompt", body);
     buf_add_char(body, '}');
 }
 
@@ -199,9 +179,9 @@ static const struct form template_form = {
     .dialect = DIALECT_TEMPLATE,
     .kind = PROMPT_TEMPLATE,
     .id_prefix = "template-",
-    .check = messages_check,
-    .value = find_messages,
-    .text = write_rendered,
+    .prepare = conversation_from_chat,
+    .forget = conversation_forget,
+    .whole = write_rendered,
 };
 
 enum handler_result texts_apply_template(struct exchange *x)

@@ -388,6 +388,18 @@ static const char *check_token(const struct link *l, const struct request *r,
     return NULL;
 }
 
+/* Arguments follow a call's name or more of them, nothing else. */
+static const char *take_channels(struct request *r, const struct part *parts, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (parts[i].channel == CHANNEL_ARGUMENTS && r->channel != CHANNEL_CALL &&
+            r->channel != CHANNEL_ARGUMENTS)
+            return "arguments without a call";
+        r->channel = parts[i].channel;
+    }
+    return NULL;
+}
+
 static const char *take_token(struct link *l, struct request *r, const struct ring_record *rec,
                               uint64_t now_ns)
 {
@@ -403,6 +415,8 @@ static const char *take_token(struct link *l, struct request *r, const struct ri
     if (r->state == REQUEST_CANCELLING)
         return NULL; /* it has not seen the cancel yet */
     why = check_token(l, r, &head, tops);
+    if (why == NULL)
+        why = take_channels(r, parts, head.n_parts);
     if (why == NULL)
         request_journal(r, &head, parts, tops, now_ns);
     return why;
@@ -436,6 +450,9 @@ static const char *take_done(struct link *l, struct request *r, const struct rin
         return "before accept";
     if (head.index != r->n_tokens || (r->has_echo && head.index < r->prompt_tokens))
         return "tokens are missing";
+    why = take_channels(r, parts, head.n_parts);
+    if (why != NULL)
+        return why;
     prove(l, r);
     request_unbind(r);
     dispatch_forget(r);

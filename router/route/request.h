@@ -69,6 +69,7 @@ struct request {
     bool is_stream;
     bool is_canary;
     bool is_unconstrained; /* ACCEPT_UNCONSTRAINED */
+    enum channel channel;  /* of the last part of its text */
     char name[48];
 
     /* journal */

@@ -161,9 +161,8 @@ def test_errors(node):
             c.chat.completions.create(model="demo", messages=MESSAGES, temperature=-1)
         assert e.value.param == "temperature" and e.value.type == "invalid_request_error"
         with pytest.raises(openai.BadRequestError) as e:
-            c.chat.completions.create(model="demo", messages=MESSAGES, tools=[
-                {"type": "function", "function": {"name": "f", "parameters": {}}}])
-        assert e.value.code == "unsupported_parameter" and e.value.param == "tools"
+            c.chat.completions.create(model="demo", messages=MESSAGES, functions=[{"name": "f"}])
+        assert e.value.code == "unsupported_parameter" and e.value.param == "functions"
         with pytest.raises(openai.BadRequestError) as e:
             c.completions.create(model="demo", prompt="x", n=2, best_of=3)
         assert e.value.code == "unsupported_parameter" and e.value.param == "best_of"

@@ -94,15 +94,52 @@ def test_a_body_that_is_no_object(node, document):
 
 
 @pytest.mark.parametrize("field, value", [
-    ("tools", [{"type": "function", "function": {"name": "f"}}]),
-    ("response_format", {"type": "json_object"}), ("tool_choice", "required"),
-    ("functions", [{"name": "f"}]),
+    ("functions", [{"name": "f"}]), ("function_call", "f"),
+    ("tools", [{"type": "web_search"}]),
 ])
 def test_known_but_not_to_be_had(node, field, value):
     """Nothing is accepted and silently not done."""
     got = node().chat(**{field: value})
     assert got.status == 400, got
-    assert got.error()["code"] == "unsupported_parameter" and got.error()["param"] == field, got
+    assert got.error()["code"] == "unsupported_parameter" and got.error()["param"].startswith(field)
+
+
+TOOL = {"type": "function", "function": {"name": "f"}}
+CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+USER = {"role": "user", "content": "x"}
+
+
+@pytest.mark.parametrize("body, param", [
+    ({"tools": [{"type": "function"}]}, "tools[0]"),
+    ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "tools[0]"),
+    ({"tools": [{"type": "function", "function": {"name": "f", "parameters": []}}]}, "tools[0]"),
+    ({"tools": [TOOL, TOOL]}, "tools[1]"),
+    ({"tool_choice": "required"}, "tool_choice"),
+    ({"tools": [TOOL], "tool_choice": "any"}, "tool_choice"),
+    ({"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "g"}}},
+     "tool_choice.function"),
+    ({"response_format": {"type": "yaml"}}, "response_format"),
+    ({"response_format": {"type": "json_schema", "json_schema": {"name": "x"}}}, "response_format"),
+    ({"messages": [{"role": "tool", "tool_call_id": "c1", "content": "x"}]},
+     "messages[0].tool_call_id"),
+    ({"messages": [USER, {"role": "assistant", "tool_calls": [CALL, CALL]}]},
+     "messages[1].tool_calls[1]"),
+    ({"messages": [USER, {"role": "assistant", "tool_calls": [CALL]},
+                   {"role": "tool", "tool_call_id": "c1", "content": "x"},
+                   {"role": "tool", "tool_call_id": "c1", "content": "x"}]},
+     "messages[3].tool_call_id"),
+    ({"messages": [USER, {"role": "assistant", "tool_calls": [{"id": "c1"}]}]},
+     "messages[1].tool_calls[0]"),
+    ({"messages": [USER, {"role": "assistant"}]}, "messages[1].content"),
+    ({"messages": [USER, {"role": "assistant", "content": "x", "reasoning_content": 5}]},
+     "messages[1]"),
+    ({"messages": [{"role": "robot", "content": "x"}]}, "messages[0]"),
+    ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, "messages[0].content[0]"),
+])
+def test_tools_and_messages_that_are_wrong(node, body, param):
+    got = node().post("/v1/chat/completions", {"model": "demo", "messages": [USER], **body})
+    assert got.status == 400 and got.error()["code"] == "invalid_request_body", got
+    assert got.error()["param"] == param and got.error()["message"].startswith(param), got
 
 
 def test_unknown_fields_are_ignored(node):

@@ -110,7 +110,7 @@ def test_without_a_model(node):
 ])
 def test_bad_fields(node, path, body, param):
     error = post(node(), path, 400, **body)
-    assert error["code"] == "invalid_request_body" and error["param"] == param, error
+    assert error["code"] == "invalid_request_body" and error["param"].startswith(param), error
 
 
 def test_refused_by_the_worker(node):
@@ -119,7 +119,7 @@ def test_refused_by_the_worker(node):
 
 
 @pytest.mark.parametrize("field, value", [
-    ("tool_choice", "required"), ("functions", [{"name": "f"}]),
+    ("functions", [{"name": "f"}]), ("function_call", "f"),
 ])
 def test_not_to_be_had(node, field, value):
     error = post(node(), "/apply-template", 400, messages=MESSAGES, **{field: value})
