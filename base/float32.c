@@ -2,7 +2,6 @@
 
 #include "base/check.h"
 
-#include <float.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -10,9 +9,10 @@
 #include <string.h>
 
 #define DIGITS_MAX  9  /* tell any two of them apart */
+#define DIGITS_SIZE 20 /* of any 64 bits */
 #define EXACT_POWER 22 /* powers of ten that a double has exactly */
 
-/* digits * 10^power; digits do not end with 0, but for 0 itself. */
+/* digits * 10^power */
 struct decimal {
     uint64_t digits;
     int power;
@@ -53,23 +53,36 @@ static struct decimal strip(uint64_t digits, int power)
     return (struct decimal){digits, digits == 0 ? 0 : power};
 }
 
-/* In double, where it is exact enough to be sure. */
+/* The float that so many digits of x stand for; false when double is not sure. */
+static bool round_trip(float x, int power, struct decimal *d, bool *is_same)
+{
+    double digits = rint(scale((double)x, -power)), back = scale(digits, power);
+
+    *d = (struct decimal){(uint64_t)digits, power};
+    *is_same = (float)back == x;
+    return is_decisive(back);
+}
+
+/* In double, where that is exact enough to be sure. More digits are never worse but beside a power
+ * of two, where the next float below is nearer than the one above. */
 static bool find_quickly(float x, struct decimal *out)
 {
-    int first = (int)floor(log10((double)x)); /* of the first digit */
+    uint32_t bits;
 
-    if (x < 1e-12f || x > 1e12f)
+    memcpy(&bits, &x, sizeof bits);
+    if (x < 1e-12f || x > 1e12f || (bits & 0x7fffff) == 0)
         return false;
-    for (int n = 1; n <= DIGITS_MAX; n++) {
-        int power = first - n + 1;
-        double digits = rint(scale((double)x, -power));
-        double back = scale(digits, power);
-        if ((float)back != x)
-            continue;
-        *out = strip((uint64_t)digits, power);
-        return is_decisive(back);
+    int first = (int)floor(log10((double)x)); /* of the first digit */
+    for (int n = DIGITS_MAX; n >= 1; n--) {
+        struct decimal d;
+        bool is_same;
+        if (!round_trip(x, first - n + 1, &d, &is_same))
+            return false;
+        if (!is_same)
+            return n < DIGITS_MAX;
+        *out = d;
     }
-    return false;
+    return true;
 }
 
 static void find_surely(float x, struct decimal *out)
@@ -84,23 +97,47 @@ static void find_surely(float x, struct decimal *out)
     for (const char *c = text; *c != 'e'; c++)
         if (*c != '.')
             digits = digits * 10 + (uint64_t)(*c - '0');
-    *out = strip(digits, atoi(strchr(text, 'e') + 1) - (n - 1));
+    *out = (struct decimal){digits, atoi(strchr(text, 'e') + 1) - (n - 1)};
+}
+
+/* From the back. The number of digits. */
+static int write_digits(uint64_t digits, char text[DIGITS_SIZE])
+{
+    char reversed[DIGITS_SIZE];
+    int n = 0;
+
+    do
+        reversed[n++] = (char)('0' + digits % 10);
+    while ((digits /= 10) != 0);
+    for (int i = 0; i < n; i++)
+        text[i] = reversed[n - 1 - i];
+    return n;
 }
 
 static void write_decimal(const struct decimal *d, struct buf *out)
 {
-    char digits[24];
-    int n = snprintf(digits, sizeof digits, "%llu", (unsigned long long)d->digits);
-    int first = d->power + n - 1; /* of the first digit */
+    static const char zeros[] = "00000000";
+    char digits[DIGITS_SIZE];
+    int n = write_digits(d->digits, digits), first = d->power + n - 1; /* of the first digit */
 
-    if (d->power >= 0 && first < DIGITS_MAX)
-        buf_printf(out, "%s%.*s", digits, d->power, "000000000");
-    else if (first >= 0 && d->power < 0)
-        buf_printf(out, "%.*s.%s", n + d->power, digits, digits + n + d->power);
-    else if (first < 0 && first >= -5)
-        buf_printf(out, "0.%.*s%s", -first - 1, "0000", digits);
-    else
-        buf_printf(out, "%c%s%se%d", digits[0], n > 1 ? "." : "", digits + 1, first);
+    if (d->power >= 0 && first < DIGITS_MAX) {
+        buf_add(out, digits, (size_t)n);
+        buf_add(out, zeros, (size_t)d->power);
+    } else if (first >= 0 && d->power < 0) {
+        buf_add(out, digits, (size_t)(first + 1));
+        buf_add_char(out, '.');
+        buf_add(out, digits + first + 1, (size_t)(n - first - 1));
+    } else if (first < 0 && first >= -5) {
+        buf_add_str(out, "0.");
+        buf_add(out, zeros, (size_t)(-first - 1));
+        buf_add(out, digits, (size_t)n);
+    } else {
+        buf_add_char(out, digits[0]);
+        if (n > 1)
+            buf_add_char(out, '.');
+        buf_add(out, digits + 1, (size_t)(n - 1));
+        buf_printf(out, "e%d", first);
+    }
 }
 
 void float32_write(float x, struct buf *out)
@@ -113,5 +150,6 @@ void float32_write(float x, struct buf *out)
     x = fabsf(x);
     if (x != 0 && !find_quickly(x, &d))
         find_surely(x, &d);
+    d = strip(d.digits, d.power);
     write_decimal(&d, out);
 }
