@@ -14,20 +14,29 @@ static void add_string(struct buf *out, const char *s)
     buf_add_json_string(out, s, strlen(s));
 }
 
-/* None until a worker has said what it has loaded. */
-static void write_capabilities(uint32_t capabilities, struct buf *out)
+/* What a worker of it has said it can; before that, what any model can. */
+static void write_capabilities(const struct model_record *rec, struct buf *out)
 {
-#define X(constant, text) text,
-    static const char *const names[] = { CAPABILITIES(X) };
-#undef X
+    bool is_known = rec->context != 0;
+    const struct {
+        bool has;
+        const char *name;
+    } all[] = {{!is_known || rec->has_text, "completion"},
+               {!is_known || rec->has_chat, "chat"},
+               {rec->has_tools, "tools"},
+               {rec->has_reasoning, "reasoning"},
+               {rec->has_embedding, "embedding"}};
     const char *comma = "";
 
-    for (unsigned i = 0; i < CAPABILITIES_N; i++) {
-        if ((capabilities & 1u << i) == 0)
+    buf_add_str(out, "\"capabilities\":[");
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        if (!all[i].has)
             continue;
-        buf_printf(out, "%s\"%s\"", comma, names[i]);
+        buf_printf(out, "%s\"%s\"", comma, all[i].name);
         comma = ",";
     }
+    buf_printf(out, "],\"tool_call\":%s,\"reasoning\":%s", rec->has_tools ? "true" : "false",
+               rec->has_reasoning ? "true" : "false");
 }
 
 static void write_entry(struct router *rt, const char *id, struct buf *out)
@@ -60,13 +69,12 @@ static void write_entry(struct router *rt, const char *id, struct buf *out)
         add_string(out, node);
         buf_printf(out, ",\"status\":\"%s\"}", model_state_name(rec.state));
     }
-    buf_add_str(out, "],\"capabilities\":[");
-    write_capabilities(m != NULL ? m->capabilities : 0, out);
     long long context = m != NULL ? model_context(rt, m) : c->limit_context;
-    buf_printf(out,
-               "],\"limit\":{\"context\":%lld,\"input\":%lld,\"output\":%lld},"
-               "\"max_model_len\":%lld,\"max_input_tokens\":%lld,\"max_output_tokens\":%lld,"
-               "\"tool_call\":false,\"reasoning\":false,\"meta\":{\"n_ctx\":%lld}}",
+    buf_add_str(out, "],");
+    write_capabilities(&rec, out);
+    buf_printf(out, ",\"limit\":{\"context\":%lld,\"input\":%lld,\"output\":%lld},"
+                    "\"max_model_len\":%lld,\"max_input_tokens\":%lld,\"max_output_tokens\":%lld,"
+                    "\"meta\":{\"n_ctx\":%lld}}",
                context, context, context, context, context, context, context);
 }
 

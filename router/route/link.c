@@ -146,7 +146,7 @@ static void send_canary(struct link *l)
     r->is_canary = true;
     snprintf(r->name, sizeof r->name, "canary-%" PRIu32, l->slot);
     r->canonical = canonical_new();
-    if ((l->model->capabilities & CAPABILITY_COMPLETION) != 0) {
+    if (l->has_text) {
         r->kind = PROMPT_COMPLETION;
         buf_add_str(&r->canonical->json, "{\"kind\":\"completion\",\"prompt\":\"canary\","
                                          "\"max_tokens\":1,\"stop\":[],\"sampling\":{}}");
@@ -183,9 +183,9 @@ void link_start(struct router *rt, const struct control_msg *msg, const int *fds
     l->seats = msg->seats;
     l->vocab = msg->vocab;
     l->context = msg->context;
+    l->has_text = msg->has_text != 0;
     l->is_canary = msg->is_canary != 0;
     l->model->was_ready = true;
-    l->model->capabilities = msg->capabilities;
     l->readable = event_new(rt->base, l->ring.wake_fd, EV_READ | EV_PERSIST, on_events, l);
     CHECK(l->readable != NULL);
     event_add(l->readable, NULL);

@@ -19,7 +19,6 @@ struct model {
     char name[128]; /* "" = unused */
     bool is_configured;
     bool was_ready; /* a worker has served it since the router started */
-    uint32_t capabilities; /* set of enum capability, of its last worker; 0: there was none yet */
     struct request_list waiting;
     uint32_t n_waiting;
     struct trial_list trials;

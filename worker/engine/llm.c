@@ -47,6 +47,12 @@ static void log_loaded(const struct loader *l)
     buf_free(&text);
 }
 
+/* Whether what sequences have read is kept for others. */
+static bool is_keeping(const struct llm *m)
+{
+    return m->loader.settings->prefix_cache_percent > 0;
+}
+
 static int start_threads(struct llm *m, struct err *e)
 {
     struct loader *l = &m->loader;
@@ -55,15 +61,19 @@ static int start_threads(struct llm *m, struct err *e)
                                   .pool = l->pool,
                                   .threads = shape->threads,
                                   .generation = &l->checkpoint.generation,
-                                  .pooling = &l->checkpoint.pooling,
+                                  .pooling = l->checkpoint.pooling.kind != POOLING_NONE
+                                                 ? &l->checkpoint.pooling
+                                                 : NULL,
                                   .vocab = l->checkpoint.config.vocab_size,
                                   .hidden = l->checkpoint.config.hidden_size,
                                   .limits = {.rows = shape->rows,
                                              .spans = shape->spans,
                                              .picks = shape->picks,
-                                             .slots = shape->slots,
-                                             .pages = shape->pages,
-                                             .page_tokens = shape->page_tokens},
+                                             .prefix = {.pages = shape->pages,
+                                                        .page_tokens = shape->page_tokens,
+                                                        .slots = shape->slots,
+                                                        .is_keeping = is_keeping(m)}},
+                                  .bytes = l->memory.bytes,
                                   .weights_bytes = l->memory.weights,
                                   .stall_ns = (uint64_t)l->settings->decode_stall_ms * NS_PER_MS,
                                   .wake_fd = m->engine.wake_fd};
@@ -72,33 +82,33 @@ static int start_threads(struct llm *m, struct err *e)
     return rc != 0 ? rc : compute_start(&m->compute, &setup, e);
 }
 
-static uint32_t find_capabilities(const struct checkpoint *c)
-{
-    if (c->pooling.kind != POOLING_NONE)
-        return CAPABILITY_EMBEDDING;
-    return CAPABILITY_COMPLETION | (c->language.chat_template != NULL ? CAPABILITY_CHAT : 0);
-}
-
 static int become_loaded(struct llm *m, struct engine_facts *facts, struct err *e)
 {
     const struct loader *l = &m->loader;
+    const struct language *language = &l->checkpoint.language;
+    bool has_text = l->checkpoint.pooling.kind == POOLING_NONE;
     int rc = start_threads(m, e);
 
     if (rc != 0)
         return rc;
     log_loaded(l);
-    speaker_init(&m->speaker, &l->checkpoint.language);
+    speaker_init(&m->speaker, language);
     m->seat = calloc(l->memory.seats, sizeof *m->seat);
     CHECK(m->seat != NULL);
-    *facts =
-        (struct engine_facts){.memory = {.weights_bytes = l->memory.weights,
-                                         .kv_bytes = l->memory.kv,
-                                         .state_bytes = l->memory.states,
-                                         .work_bytes = l->memory.activations + l->memory.sampling},
-                              .seats = l->memory.seats,
-                              .vocab = l->checkpoint.config.vocab_size,
-                              .context = l->memory.context,
-                              .capabilities = find_capabilities(&l->checkpoint)};
+    *facts = (struct engine_facts){
+        .memory = {.weights_bytes = l->memory.weights,
+                   .kv_bytes = l->memory.kv,
+                   .state_bytes = l->memory.states,
+                   .work_bytes = l->memory.activations + l->memory.sampling},
+        .seats = l->memory.seats,
+        .vocab = l->checkpoint.config.vocab_size,
+        .context = l->memory.context,
+        .has_text = has_text,
+        .has_chat = has_text && language->chat_template != NULL,
+        .has_tools = has_text && language->shows_tools,
+        .has_reasoning =
+            has_text && language->reasons && language->think_end != TOKENIZER_NOT_FOUND,
+        .has_embedding = !has_text};
     m->is_loaded = true;
     return 1;
 }
@@ -270,6 +280,32 @@ static int replay(struct llm *m, struct sequence *s, struct err *e)
     return 0;
 }
 
+static void accept(struct llm *m, struct sequence *s, uint32_t n_prompt, uint32_t n_cached)
+{
+    s->is_accepted = true;
+    reply_accept(m->engine.reply, s->request, n_prompt, n_cached);
+}
+
+static void count_hit(struct worker_counters *c, const struct sequence *s)
+{
+    counter_add(&c->prefix_hits, s->n_cached > 0);
+    counter_add(&c->prefix_hit_tokens, s->n_cached);
+#define X(constant, counter) counter_add(&c->counter, s->miss == (constant));
+    PREFIX_MISSES(X)
+#undef X
+}
+
+/* Compute has found out how much of it is in the prefix cache. */
+static bool is_admitted(struct llm *m, struct sequence *s)
+{
+    /* acquire: pairs with the scheduler's release */
+    if (!atomic_load_explicit(&s->is_admitted, memory_order_acquire))
+        return false;
+    count_hit(m->engine.reply->counters, s);
+    accept(m, s, s->n_prompt, s->n_cached);
+    return true;
+}
+
 /* How many tokens may be generated, or a refusal. */
 static enum fail_code check_context(const struct llm *m, const struct sequence *s, uint32_t *n_max,
                                     struct err *e)
@@ -308,9 +344,9 @@ static void begin_recital(struct llm *m, struct sequence *s)
 {
     struct request *r = s->request;
 
-    answer_init(&r->answer, &r->params.stops, ANSWER_UNLIMITED);
+    request_begin_answer(r, ANSWER_UNLIMITED);
     if (catch_up(m, s))
-        reply_accept(m->engine.reply, r, 0, 0);
+        accept(m, s, s->kind == PROMPT_COUNT ? (uint32_t)s->prompt.ids.n : 0, 0);
 }
 
 static int32_t page_tokens(const struct llm *m)
@@ -339,12 +375,25 @@ static void begin_embedding(struct llm *m, struct sequence *s)
         refuse(m, s, code, e.text);
         return;
     }
-    answer_init(&r->answer, &r->params.stops, ANSWER_UNLIMITED);
+    request_begin_answer(r, ANSWER_UNLIMITED);
     sequence_begin_embedding(s, pooling_first(&c->pooling, (uint32_t)s->prompt.ids.n) + 1,
                              r->params.dimensions > 0 ? r->params.dimensions : hidden, hidden,
                              page_tokens(m));
-    reply_accept(m->engine.reply, r, s->n_prompt, 0);
     give_to_compute(m, s);
+}
+
+/* Without </think> in the vocabulary the model does not reason: the prompt was refused else. */
+static struct thinking limit_thinking(const struct llm *m, const struct sequence *s)
+{
+    const struct language *l = &m->loader.checkpoint.language;
+    bool may_end = s->kind == PROMPT_CHAT && l->think_end != TOKENIZER_NOT_FOUND;
+
+    return (struct thinking){
+        .start = l->think_start,
+        .end = l->think_end,
+        .n_left = may_end ? s->request->params.thinking_tokens : THINKING_UNLIMITED,
+        .is_open = s->prompt.starts_reasoning,
+    };
 }
 
 static void begin_answer(struct llm *m, struct sequence *s)
@@ -358,7 +407,8 @@ static void begin_answer(struct llm *m, struct sequence *s)
         refuse(m, s, code, e.text);
         return;
     }
-    answer_init(&r->answer, &r->params.stops, n_max);
+    request_begin_answer(r, n_max);
+    s->thinking = limit_thinking(m, s);
     sequence_begin(s, n_max, m->loader.checkpoint.config.vocab_size, page_tokens(m));
     if (s->has_echo)
         answer_echo(&r->answer, s->n_prompt);
@@ -367,9 +417,11 @@ static void begin_answer(struct llm *m, struct sequence *s)
         refuse(m, s, FAIL_INTERNAL, e.text);
         return;
     }
-    reply_accept(m->engine.reply, r, s->n_prompt, 0);
-    if (s->n_out >= s->n_limit)
-        return; /* nothing to compute: no new token, and no log-probability of an old one */
+    if (s->n_out >= s->n_limit) {
+        /* nothing to compute: no new token, and no log-probability of an old one */
+        accept(m, s, s->n_prompt, 0);
+        return;
+    }
     give_to_compute(m, s);
 }
 
@@ -504,6 +556,17 @@ static bool take_turn(struct llm *m, struct sequence *s, bool *has_taken, uint64
     return false;
 }
 
+static void show_prefix(struct llm *m)
+{
+    struct worker_counters *to = m->engine.reply->counters;
+
+    counter_set(&to->prefix_cached_bytes,
+                atomic_load_explicit(&m->compute.prefix_bytes, memory_order_relaxed));
+    uint64_t n = atomic_load_explicit(&m->compute.prefix_evictions, memory_order_relaxed);
+    counter_add(&to->prefix_evictions, n - m->n_evictions);
+    m->n_evictions = n;
+}
+
 static void step(struct engine *g, uint64_t now_ns)
 {
     struct llm *m = llm_of(g);
@@ -517,10 +580,11 @@ static void step(struct engine *g, uint64_t now_ns)
             continue;
         if (s->is_with_front)
             take_prompt(m, s);
-        if (s->request != NULL)
+        if (s->request != NULL && (s->is_accepted || is_admitted(m, s)))
             is_done &= take_turn(m, s, &has_taken, now_ns);
     }
     free_returned(m);
+    show_prefix(m);
     if (has_taken)
         compute_kick(&m->compute);
     if (!is_done)
