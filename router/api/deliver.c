@@ -240,6 +240,12 @@ static void on_done(void *owner, const struct done_head *d, const struct part *p
     c->stop = d->stop;
     add_usage(g, c, d);
     keep_for_replay(c);
+    if (g->form->done != NULL && !g->form->done(c)) {
+        c->request = NULL;
+        fail(g, ERROR_INTERNAL, "the worker's answer is none: an internal error");
+        request_release(r);
+        return;
+    }
     if (g->params.is_stream)
         g->form->finish(c);
     if (++g->n_done < g->n_choices) {

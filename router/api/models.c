@@ -18,14 +18,23 @@ static void add_string(struct buf *out, const char *s)
 static void write_capabilities(const struct model_record *rec, struct buf *out)
 {
     bool is_known = rec->context != 0;
+    const struct {
+        bool has;
+        const char *name;
+    } all[] = {{!is_known || rec->has_text, "completion"},
+               {!is_known || rec->has_chat, "chat"},
+               {rec->has_tools, "tools"},
+               {rec->has_reasoning, "reasoning"},
+               {rec->has_embedding, "embedding"}};
+    const char *comma = "";
 
-    buf_add_str(out, "\"capabilities\":[\"completion\"");
-    if (!is_known || rec->has_chat)
-        buf_add_str(out, ",\"chat\"");
-    if (rec->has_tools)
-        buf_add_str(out, ",\"tools\"");
-    if (rec->has_reasoning)
-        buf_add_str(out, ",\"reasoning\"");
+    buf_add_str(out, "\"capabilities\":[");
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        if (!all[i].has)
+            continue;
+        buf_printf(out, "%s\"%s\"", comma, all[i].name);
+        comma = ",";
+    }
     buf_printf(out, "],\"tool_call\":%s,\"reasoning\":%s", rec->has_tools ? "true" : "false",
                rec->has_reasoning ? "true" : "false");
 }

@@ -265,6 +265,7 @@ static void read_flags(struct params *p, const struct json_object *body, enum di
     bool has_messages = own(body, "messages", IN_MESSAGES, dialect) != NULL;
 
     p->is_stream = read_bool(own(body, "stream", IN_BOTH, dialect), false);
+    p->is_base64 = is_string(own(body, "encoding_format", IN_EMBEDDING, dialect), "base64");
     p->has_echo = read_bool(own(body, "echo", IN_COMPLETION, dialect), false);
     p->with_pieces = read_bool(own(body, "with_pieces", IN_TOKENIZE, dialect), false);
     p->with_strings = read_bool(own(body, "return_token_strs", IN_TOKENIZE, dialect), false);
@@ -282,6 +283,12 @@ static int check_together(const struct params *p, const struct json_object *body
     const struct json_object *best_of = own(body, "best_of", IN_COMPLETION, dialect);
     const struct json_object *top = own(body, "top_logprobs", IN_CHAT, dialect);
 
+    const struct json_object *format = own(body, "encoding_format", IN_EMBEDDING, dialect);
+
+    if (format != NULL && !p->is_base64 && !is_string(format, "float"))
+        return param_refuse(e, ERROR_INVALID_BODY, "encoding_format",
+                            "encoding_format: found \"%.16s\", expected float or base64",
+                            json_string(format, NULL));
     if (p->max_tokens == 0 && !p->has_echo)
         return param_refuse(e, ERROR_INVALID_BODY, "max_tokens",
                             "max_tokens: 0 makes sense with echo only");
@@ -312,7 +319,7 @@ int params_read(struct params *p, const struct json_object *body, enum dialect d
         if (params[i].use == PARAM_FORWARD)
             p->forwarded |= 1ull << i;
     }
-    if (read_model(p, body, (IN_BOTH & 1u << dialect) != 0, e) != 0)
+    if (read_model(p, body, ((IN_BOTH | IN_EMBEDDING) & 1u << dialect) != 0, e) != 0)
         return -EINVAL;
     read_numbers(p, body, dialect);
     read_flags(p, body, dialect);

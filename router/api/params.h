@@ -15,10 +15,11 @@
 #define IN_TOKENIZE   (1u << DIALECT_TOKENIZE)
 #define IN_DETOKENIZE (1u << DIALECT_DETOKENIZE)
 #define IN_TEMPLATE   (1u << DIALECT_TEMPLATE)
+#define IN_EMBEDDING  (1u << DIALECT_EMBEDDING)
 #define IN_BOTH       (IN_CHAT | IN_COMPLETION) /* those that generate */
 #define IN_TEXTS      (IN_TOKENIZE | IN_TEMPLATE)
 #define IN_MESSAGES   (IN_CHAT | IN_TEXTS)
-#define IN_ALL        (IN_BOTH | IN_TEXTS | IN_DETOKENIZE)
+#define IN_ALL        (IN_BOTH | IN_TEXTS | IN_DETOKENIZE | IN_EMBEDDING)
 
 /* X(name, type, least, most, dialects, use)
  * type: NUMBER INTEGER BOOL STRING OBJECT ARRAY, OBJECTS = array of objects, STOP = string or array
@@ -30,6 +31,9 @@
     X(model, STRING, 1, 128, IN_ALL, OWN)                                                          \
     X(messages, ARRAY, 1, 100000, IN_MESSAGES, OWN)                                                \
     X(prompt, ANY, 0, 0, IN_COMPLETION, OWN)                                                       \
+    X(input, ANY, 0, 0, IN_EMBEDDING, OWN)                                                         \
+    X(dimensions, INTEGER, 1, 65536, IN_EMBEDDING, OWN)                                            \
+    X(encoding_format, STRING, 1, 16, IN_EMBEDDING, OWN) /* float or base64 */                     \
     X(prompt, STRING, 0, TEXT_MAX, IN_TOKENIZE, OWN)                                               \
     X(content, STRING, 0, TEXT_MAX, IN_TOKENIZE, OWN)                                              \
     X(tokens, ARRAY, 0, 100000, IN_DETOKENIZE, OWN)                                                \
@@ -84,6 +88,7 @@ struct params {
     int32_t logprobs;   /* likeliest tokens to tell beside each; -1 = no log-probabilities */
     bool has_echo;
     bool with_pieces, with_strings; /* of a tokenised text */
+    bool is_base64; /* of an embedding */
     bool add_special_tokens, add_generation_prompt;
     bool has_seed;
     uint64_t seed;
