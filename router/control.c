@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "router/api/replay.h"
 #include "router/router.h"
 
 #include <event2/event.h>
@@ -65,6 +66,7 @@ void router_configure(struct router *rt)
     rt->life_due.interval_ns = (uint64_t)rt->config.gateway.request_timeout_s * NS_PER_S;
     responses_store_limit(&rt->responses, (size_t)rt->config.gateway.responses_store_mb << 20,
                           (uint32_t)rt->config.gateway.responses_store_max);
+    replay_limit(rt->replay, (size_t)rt->config.gateway.replay_mb << 20);
 }
 
 static void take_config(struct router *rt, int fd)

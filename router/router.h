@@ -10,6 +10,7 @@
 
 struct event;
 struct event_base;
+struct replay;
 
 struct router {
     struct event_base *base;
@@ -27,6 +28,7 @@ struct router {
     struct request_pool requests;
     struct responses_store responses;
     struct deadline_queue queue_due, life_due, hold_due;
+    struct replay *replay; /* owned: answers that clients may send back */
 
     struct event *control; /* the supervisor's socket is readable */
     struct event *tick;

@@ -326,6 +326,7 @@ static const struct form responses_form = {
     .dialect = DIALECT_RESPONSES,
     .kind = PROMPT_CHAT,
     .id_prefix = "resp_",
+    .call_prefix = "call_",
     .keeps_blocks = true,
     .prepare = responses_prepare,
     .open = open_stream,

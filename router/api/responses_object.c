@@ -80,7 +80,7 @@ static void write_call(struct responses_call *r, uint32_t i, bool is_full, struc
     size_t len = buf_pending(&b->text);
     char id[CALL_ID_SIZE];
 
-    generation_call_id(&r->generation->choice[0], "call_", count_calls(r, i), id);
+    generation_call_id(&r->generation->choice[0], count_calls(r, i), id);
     buf_printf(out, ",\"call_id\":\"%s\",\"name\":", id);
     buf_add_json_string(out, b->name, strlen(b->name));
     if (responses_is_custom(r, b)) {
