@@ -73,22 +73,26 @@ static int start_threads(struct llm *m, struct err *e)
 static int become_loaded(struct llm *m, struct engine_facts *facts, struct err *e)
 {
     const struct loader *l = &m->loader;
+    const struct language *language = &l->checkpoint.language;
     int rc = start_threads(m, e);
 
     if (rc != 0)
         return rc;
     log_loaded(l);
-    speaker_init(&m->speaker, &l->checkpoint.language);
+    speaker_init(&m->speaker, language);
     m->seat = calloc(l->memory.seats, sizeof *m->seat);
     CHECK(m->seat != NULL);
-    *facts =
-        (struct engine_facts){.memory = {.weights_bytes = l->memory.weights,
-                                         .kv_bytes = l->memory.kv,
-                                         .state_bytes = l->memory.states,
-                                         .work_bytes = l->memory.activations + l->memory.sampling},
-                              .seats = l->memory.seats,
-                              .vocab = l->checkpoint.config.vocab_size,
-                              .context = l->memory.context};
+    *facts = (struct engine_facts){
+        .memory = {.weights_bytes = l->memory.weights,
+                   .kv_bytes = l->memory.kv,
+                   .state_bytes = l->memory.states,
+                   .work_bytes = l->memory.activations + l->memory.sampling},
+        .seats = l->memory.seats,
+        .vocab = l->checkpoint.config.vocab_size,
+        .context = l->memory.context,
+        .has_chat = language->chat_template != NULL,
+        .has_tools = language->shows_tools,
+        .has_reasoning = language->reasons && language->think_end != TOKENIZER_NOT_FOUND};
     m->is_loaded = true;
     return 1;
 }

@@ -77,7 +77,10 @@ static int load(struct engine *g, uint64_t now_ns, struct engine_load *progress,
     s->is_loaded = true;
     *facts = (struct engine_facts){.seats = (uint32_t)s->model->seats,
                                    .vocab = SIM_VOCAB,
-                                   .context = (uint32_t)s->model->limit_context};
+                                   .context = (uint32_t)s->model->limit_context,
+                                   .has_chat = true,
+                                   .has_tools = true,
+                                   .has_reasoning = true};
     return 1;
 }
 
