@@ -294,7 +294,7 @@ void responses_keep(struct responses_call *r, enum response_status status)
     responses_store_add(r->store, r->generation->id, r->owner, r->previous, &texts);
 }
 
-static void forget(struct generation *g)
+void responses_forget(struct generation *g)
 {
     struct responses_call *r = responses_of(g);
 
@@ -312,6 +312,7 @@ static void forget(struct generation *g)
     json_writer_free(&r->writer);
     json_free(&r->keeping);
     free(r->turns);
+    buf_free(&r->lead);
     buf_free(&r->reasoning);
     buf_free(&r->input);
     buf_free(&r->item_at);
@@ -336,7 +337,7 @@ static const struct form responses_form = {
     .fail = fail_stream,
     .silent = say_progress,
     .whole = write_whole,
-    .forget = forget,
+    .forget = responses_forget,
 };
 
 uint64_t responses_owner(const struct exchange *x)

@@ -2,6 +2,7 @@
  *
  *   responses_request.c   the body checked; its items, and those it continues, a conversation
  *   responses_items.c     one item
+ *   responses_tools.c     tools and the choice among them
  *   responses_object.c    the response object and its items, as text
  *   responses_custom.c    inputs of custom tools
  *   responses.c           the events, the end
@@ -51,6 +52,8 @@ struct responses_call {
     size_t n_taken;                        /* of all of them */
     struct turn *referred;                 /* shared: whose output and input are below, once read */
     struct json_object *referred_items[2]; /* owned */
+    struct buf lead;                       /* owned: the system message in front, while it grows */
+    bool has_lead, is_lead_over;
     struct json_object *assistant; /* in the conversation: the message that items still join */
     bool has_content, has_calls;   /* of it */
     struct buf reasoning;          /* owned: of the assistant's message that follows */
@@ -82,13 +85,22 @@ uint64_t responses_owner(const struct exchange *x);
 
 /* form.prepare */
 int responses_prepare(struct generation *g, struct param_error *e);
+/* form.forget */
+void responses_forget(struct generation *g);
 /* One more item of the conversation. at: where it is, for the errors. */
 int responses_take_item(struct responses_call *r, const struct json_object *item, const char *at,
                         struct param_error *e);
+/* One more text of the system message in front. */
+void responses_add_lead(struct responses_call *r, const struct json_object *text);
 /* The last item was that: what waits for a message gets one. */
 void responses_end_items(struct responses_call *r);
 int responses_refuse(struct param_error *e, const char *at, const struct json_object *found,
                      const char *expected);
+/* It is one of the words (NULL ends them), or not there. */
+int responses_check_word(const struct json_object *v, const char *at, const char *const *words,
+                         struct param_error *e);
+/* Tools and tool_choice, of the body. */
+int responses_take_tools(struct responses_call *r, struct param_error *e);
 /* Is it this very string? */
 bool responses_equals(const struct json_object *v, const char *text);
 

@@ -104,6 +104,45 @@ static int put_content(struct json_object *message, const struct json_object *it
     return responses_refuse(e, where, content, "a string or an array");
 }
 
+/* ---- what stands in front ---- */
+
+/* Instructions and the system and developer messages behind them are one message: many templates
+ * know a system message at the beginning only. */
+void responses_add_lead(struct responses_call *r, const struct json_object *text)
+{
+    size_t len;
+    const char *s = json_string(text, &len);
+
+    if (r->has_lead)
+        buf_add_str(&r->lead, "\n\n");
+    buf_add(&r->lead, s, len);
+    r->has_lead = true;
+}
+
+static void end_lead(struct responses_call *r)
+{
+    if (r->has_lead && !r->is_lead_over)
+        json_put_string(conversation_add(&r->conversation, "system"), "content", buf_text(&r->lead),
+                        buf_pending(&r->lead));
+    r->is_lead_over = true;
+    buf_free(&r->lead);
+}
+
+static int take_lead(struct responses_call *r, const struct json_object *item, const char *at,
+                     struct param_error *e)
+{
+    struct json_object *message = json_new_object();
+    int rc = put_content(message, item, "content", at, e);
+    const struct json_object *content = json_get(message, "content");
+
+    if (rc == 0 && is_string(content))
+        responses_add_lead(r, content);
+    for (size_t i = 0; rc == 0 && !is_string(content) && i < json_length(content); i++)
+        responses_add_lead(r, json_get(json_at(content, i), "text"));
+    json_free(&message);
+    return rc;
+}
+
 /* ---- the assistant's message ---- */
 
 static void close_message(struct responses_call *r)
@@ -117,6 +156,7 @@ static struct json_object *open_message(struct responses_call *r, bool takes_con
 {
     if (r->assistant != NULL && !(takes_content && (r->has_content || r->has_calls)))
         return r->assistant;
+    end_lead(r);
     r->assistant = conversation_add(&r->conversation, "assistant");
     r->has_content = r->has_calls = false;
     if (buf_pending(&r->reasoning) > 0)
@@ -130,6 +170,7 @@ void responses_end_items(struct responses_call *r)
 {
     if (buf_pending(&r->reasoning) > 0)
         json_put_string(open_message(r, true), "content", "", 0);
+    end_lead(r);
     close_message(r);
 }
 
@@ -174,7 +215,10 @@ static int take_message(struct responses_call *r, const struct json_object *item
                         struct param_error *e)
 {
     const struct json_object *role = json_get(item, "role");
+    bool is_system = responses_equals(role, "system") || responses_equals(role, "developer");
 
+    if (is_system && !r->is_lead_over && buf_pending(&r->reasoning) == 0)
+        return take_lead(r, item, at, e);
     if (responses_equals(role, "assistant")) {
         struct json_object *message = open_message(r, true);
         r->has_content = true;
@@ -183,7 +227,7 @@ static int take_message(struct responses_call *r, const struct json_object *item
     responses_end_items(r);
     if (responses_equals(role, "user"))
         return put_content(conversation_add(&r->conversation, "user"), item, "content", at, e);
-    if (responses_equals(role, "system") || responses_equals(role, "developer"))
+    if (is_system)
         return put_content(conversation_add(&r->conversation, "system"), item, "content", at, e);
     char where[RESPONSES_AT_SIZE];
     snprintf(where, sizeof where, "%s.role", at);
