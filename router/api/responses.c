@@ -355,7 +355,7 @@ enum handler_result responses_create(struct exchange *x)
     const struct json_object *key = json_get(x->body, "prompt_cache_key");
     size_t len;
 
-    if (effort != NULL)
+    if (effort != NULL && json_type_of(effort) == JSON_STRING)
         json_put(x->body, "reasoning_effort", json_share(effort));
     if (x->session == 0 && key != NULL && json_type_of(key) == JSON_STRING) {
         const char *text = json_string(key, &len);

@@ -90,6 +90,9 @@ static int check_fields(struct generation *g, struct param_error *e)
 
     if (input == NULL || (json_type_of(input) != JSON_STRING && json_type_of(input) != JSON_ARRAY))
         return responses_refuse(e, "input", input, "a string or an array of items");
+    const struct json_object *effort = json_get(json_get(body, "reasoning"), "effort");
+    if (effort != NULL && json_type_of(effort) != JSON_STRING)
+        return responses_refuse(e, "reasoning.effort", effort, "a string");
     const struct json_object *parallel = json_get(body, "parallel_tool_calls");
     if (parallel != NULL && !json_bool(parallel))
         json_put_bool(g->members, "parallel_tool_calls", false);

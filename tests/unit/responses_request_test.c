@@ -234,6 +234,7 @@ static const struct {
     {"{\"input\":[],\"metadata\":{\"a\":5}}", ERROR_INVALID_BODY, "metadata"},
     {"{\"input\":[],\"truncation\":\"x\"}", ERROR_INVALID_BODY, "truncation"},
     {"{\"input\":[],\"reasoning\":{\"summary\":\"x\"}}", ERROR_INVALID_BODY, "reasoning.summary"},
+    {"{\"input\":[],\"reasoning\":{\"effort\":1}}", ERROR_INVALID_BODY, "reasoning.effort"},
     {"{\"input\":[],\"top_logprobs\":1}", ERROR_UNSUPPORTED_PARAMETER, "top_logprobs"},
     {"{\"input\":[],\"include\":[\"message.output_text.logprobs\"]}", ERROR_UNSUPPORTED_PARAMETER,
      "include"},
