@@ -243,12 +243,26 @@ static int check_abilities(const struct language *l, const struct params *p, str
     bool may_think = l->reasons && p->thinking_tokens != THINKING_UNLIMITED;
 
     if (l->chat_template != NULL && json_length(p->tools) > 0 && !l->shows_tools)
-        return err_set(e, ENOTSUP, "tools: this model's chat template does not take any");
+        return err_set(e, ENOTSUP,
+                       "tools: this model's chat template takes none, or calls them "
+                       "in a form that is not known here");
     if (may_think && l->think_end == TOKENIZER_NOT_FOUND)
         return err_set(e, ENOTSUP,
                        "thinking_tokens: the vocabulary of this model has no </think> that would "
                        "end its reasoning");
     return 0;
+}
+
+/* The last special token of a prompt is what opens the answer, or a part of that; so do messages
+ * begin. */
+static uint32_t find_opener(const struct language *l, const struct token_ids *ids)
+{
+    for (size_t i = ids->n; i-- > 0;) {
+        uint32_t id = ids->id[i];
+        if (tokenizer_is_special(l->tokenizer, id) && id != l->think_start && id != l->think_end)
+            return id;
+    }
+    return PROMPT_NO_OPENER;
 }
 
 static int make_from_messages(const struct language *l, struct params *p, struct prompt *out)
@@ -270,6 +284,7 @@ static int make_from_messages(const struct language *l, struct params *p, struct
         struct tokenizer_input in = {
             .text = out->text.data, .len = out->text.len, .cuts = cuts, .n_cuts = n_cuts};
         rc = tokenizer_encode(l->tokenizer, &in, &out->ids, e);
+        out->opener = find_opener(l, &out->ids);
         out->starts_reasoning = p->kind == PROMPT_CHAT && ends_in_think(&out->text);
         buf_free(&out->text);
     }
@@ -314,6 +329,7 @@ void prompt_make(const struct language *l, struct params *p, struct prompt *out)
 {
     int rc;
 
+    out->opener = PROMPT_NO_OPENER;
     if (p->messages != NULL)
         rc = make_from_messages(l, p, out);
     else if (json_type_of(p->prompt) == JSON_STRING)

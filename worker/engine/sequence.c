@@ -9,7 +9,8 @@ struct sequence *sequence_new(void)
     struct sequence *s = calloc(1, sizeof *s);
 
     CHECK(s != NULL);
-    s->slot = -1;
+    s->slot = PREFIX_NONE;
+    s->prompt.opener = PROMPT_NO_OPENER;
     return s;
 }
 
@@ -34,6 +35,7 @@ static void fill_tokens(struct sequence *s)
     for (uint32_t i = from; i < s->n_resume && s->n_tokens < s->n_limit; i++) {
         s->tokens[s->n_tokens++] = s->resume[i];
         sampler_see(&s->sampler, s->resume[i], true);
+        thinking_see(&s->thinking, s->resume[i]);
     }
 }
 
