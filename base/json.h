@@ -21,6 +21,8 @@ struct json_reader;
 /* Feed a document piece by piece; each piece passes the validator and then json-c. An integer
  * beyond int64 and uint64 becomes the nearest double. */
 struct json_reader *json_reader_new(void);
+/* The same for as many as nodes_max values; never for what a client sends. */
+struct json_reader *json_reader_new_large(uint32_t nodes_max);
 void json_reader_free(struct json_reader **r);
 /* Ready for the next document, as if new, whatever state it was in; cheaper than a new one. */
 void json_reader_reset(struct json_reader *r);

@@ -120,6 +120,10 @@ void generation_hold_due(void *owner, uint64_t now_ns);
 #define CALL_ID_SIZE 40
 void generation_call_id(const struct choice *c, uint32_t n, char id[CALL_ID_SIZE]);
 
+/* It ends with this error, in a stream's words or as the response: one choice failed, or somebody
+ * wants no answer any more. Frees it. */
+void generation_fail(struct generation *g, enum api_error error, const char *text);
+
 /* A comment of a stream, which every client skips: form.silent of most dialects. */
 void generation_comment(struct generation *g);
 

@@ -1,6 +1,5 @@
 #include "router/api/params.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -19,7 +18,6 @@ static const struct param {
 #undef X
 };
 #define N_PARAMS (sizeof params / sizeof params[0])
-static_assert(N_PARAMS < 64, "params.forwarded has a bit for each row");
 
 int param_refuse(struct param_error *e, enum api_error error, const char *param, const char *fmt,
                  ...)
@@ -185,9 +183,10 @@ static bool is_default(const struct param *p, const struct json_object *v)
         return found == JSON_OBJECT && is_string(json_get(v, "type"), "text");
     case PARAM_CHOICE:
         return is_string(v, "none") || is_string(v, "auto");
+    case PARAM_BOOL:
+        return found == JSON_BOOL && !json_bool(v);
     case PARAM_NUMBER: /* none of these is a DEFAULT one */
     case PARAM_INTEGER:
-    case PARAM_BOOL:
     case PARAM_OBJECTS:
     case PARAM_STOP:
     case PARAM_BIAS:
@@ -199,9 +198,9 @@ static bool is_default(const struct param *p, const struct json_object *v)
 
 static int check_param(const struct param *p, const struct json_object *v, struct param_error *e)
 {
-    if (p->use != PARAM_DEFAULT)
+    if (p->use == PARAM_OWN || p->use == PARAM_FORWARD)
         return check_type(p, v, e);
-    if (is_default(p, v))
+    if (p->use == PARAM_DEFAULT && is_default(p, v))
         return 0;
     return param_refuse(e, ERROR_UNSUPPORTED_PARAMETER, p->name,
                         "%s: this value is not supported by this version", p->name);
@@ -246,6 +245,8 @@ static void read_numbers(struct params *p, const struct json_object *body, enum 
         p->max_tokens = json_integer(v);
     if ((v = own(body, "max_completion_tokens", IN_CHAT, dialect)) != NULL)
         p->max_tokens = json_integer(v);
+    if ((v = own(body, "max_output_tokens", IN_RESPONSES, dialect)) != NULL)
+        p->max_tokens = json_integer(v);
     if ((v = own(body, "n", IN_BOTH, dialect)) != NULL)
         p->n = (uint32_t)json_integer(v);
     if ((v = own(body, "logprobs", IN_COMPLETION, dialect)) != NULL)
@@ -254,7 +255,7 @@ static void read_numbers(struct params *p, const struct json_object *body, enum 
         v = json_get(body, "top_logprobs");
         p->logprobs = v != NULL ? (int32_t)json_integer(v) : 0;
     }
-    if ((v = own(body, "seed", IN_BOTH, dialect)) != NULL) {
+    if ((v = own(body, "seed", IN_ANSWERS, dialect)) != NULL) {
         p->has_seed = true;
         p->seed = (uint64_t)json_integer(v);
     }
@@ -264,7 +265,7 @@ static void read_flags(struct params *p, const struct json_object *body, enum di
 {
     bool has_messages = own(body, "messages", IN_MESSAGES, dialect) != NULL;
 
-    p->is_stream = read_bool(own(body, "stream", IN_BOTH, dialect), false);
+    p->is_stream = read_bool(own(body, "stream", IN_ANSWERS, dialect), false);
     p->is_base64 = is_string(own(body, "encoding_format", IN_EMBEDDING, dialect), "base64");
     p->has_echo = read_bool(own(body, "echo", IN_COMPLETION, dialect), false);
     p->with_pieces = read_bool(own(body, "with_pieces", IN_TOKENIZE, dialect), false);
@@ -316,10 +317,8 @@ int params_read(struct params *p, const struct json_object *body, enum dialect d
         int rc = check_param(&params[i], v, e);
         if (rc != 0)
             return rc;
-        if (params[i].use == PARAM_FORWARD)
-            p->forwarded |= 1ull << i;
     }
-    if (read_model(p, body, ((IN_BOTH | IN_EMBEDDING) & 1u << dialect) != 0, e) != 0)
+    if (read_model(p, body, ((IN_ANSWERS | IN_EMBEDDING) & 1u << dialect) != 0, e) != 0)
         return -EINVAL;
     read_numbers(p, body, dialect);
     read_flags(p, body, dialect);
@@ -349,17 +348,17 @@ static void write_stop(const struct json_object *stop, struct buf *out)
     buf_add_char(out, ']');
 }
 
-static void write_sampling(const struct params *p, const struct json_object *body,
-                           struct buf *out)
+static void write_sampling(const struct json_object *body, enum dialect dialect, struct buf *out)
 {
     const char *comma = "";
 
     buf_add_str(out, ",\"sampling\":{");
-    for (size_t i = 0; p->forwarded >> i != 0; i++) {
-        if ((p->forwarded >> i & 1) == 0)
+    for (size_t i = 0; i < N_PARAMS; i++) {
+        const struct json_object *v = own(body, params[i].name, params[i].dialects, dialect);
+        if (v == NULL || params[i].use != PARAM_FORWARD)
             continue;
         buf_printf(out, "%s\"%s\":", comma, params[i].name);
-        json_write(json_get(body, params[i].name), out);
+        json_write(v, out);
         comma = ",";
     }
     buf_add_char(out, '}');
@@ -380,7 +379,7 @@ void params_write(const struct params *p, const struct json_object *body, enum d
         buf_add_str(out, ",\"add_special_tokens\":false");
     if (!p->add_generation_prompt)
         buf_add_str(out, ",\"add_generation_prompt\":false");
-    if ((IN_BOTH & 1u << dialect) != 0)
+    if ((IN_ANSWERS & 1u << dialect) != 0)
         write_stop(json_get(body, "stop"), out);
-    write_sampling(p, body, out);
+    write_sampling(body, dialect, out);
 }

@@ -29,6 +29,7 @@ void exchange_forget(struct conn *c)
     struct exchange *x = &c->x;
 
     free(x->path);
+    free(x->query);
     http_server_discard(c->server, &x->body);
     *x = (struct exchange){.server = c->server, .key = KEY_NONE};
 }
@@ -250,7 +251,8 @@ static void take_exchange(struct conn *c, const char *data, size_t head_len)
     x->method = head.method;
     x->is_http10 = head.minor == 0;
     x->path = strdup(normal_path(head.path));
-    CHECK(x->path != NULL);
+    x->query = strndup(data + head.query.at, head.query.len);
+    CHECK(x->path != NULL && x->query != NULL);
     const char *session = field(&head, data, "x-session-id", &len);
     x->session = session != NULL ? hash_xxh3(session, len) | 1 : 0;
 

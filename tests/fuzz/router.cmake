@@ -1,1 +1,2 @@
 cortex_fuzzer(record_fuzz SRC record_fuzz.c LIBS cortex_record)
+cortex_fuzzer(responses_fuzz SRC responses_fuzz.c LIBS cortex_router)
