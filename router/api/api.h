@@ -9,6 +9,8 @@ extern const struct http_app metrics_app; /* :31314 */
 
 enum handler_result chat_create(struct exchange *x);
 enum handler_result completions_create(struct exchange *x);
+enum handler_result messages_create(struct exchange *x);
+enum handler_result messages_count(struct exchange *x);
 enum handler_result texts_tokenize(struct exchange *x);
 enum handler_result texts_detokenize(struct exchange *x);
 enum handler_result texts_apply_template(struct exchange *x);

@@ -15,10 +15,15 @@
 #define IN_TOKENIZE   (1u << DIALECT_TOKENIZE)
 #define IN_DETOKENIZE (1u << DIALECT_DETOKENIZE)
 #define IN_TEMPLATE   (1u << DIALECT_TEMPLATE)
-#define IN_BOTH       (IN_CHAT | IN_COMPLETION) /* those that generate */
+#define IN_ANTHROPIC  (1u << DIALECT_MESSAGES)
+#define IN_COUNT      (1u << DIALECT_COUNT)
+#define IN_BOTH       (IN_CHAT | IN_COMPLETION)
+#define IN_ANSWERS    (IN_BOTH | IN_ANTHROPIC) /* those that generate */
+#define IN_TURNS      (IN_ANTHROPIC | IN_COUNT)
 #define IN_TEXTS      (IN_TOKENIZE | IN_TEMPLATE)
 #define IN_MESSAGES   (IN_CHAT | IN_TEXTS)
-#define IN_ALL        (IN_BOTH | IN_TEXTS | IN_DETOKENIZE)
+#define IN_TEMPLATED  (IN_MESSAGES | IN_TURNS)
+#define IN_ALL        (IN_BOTH | IN_TEXTS | IN_DETOKENIZE | IN_TURNS)
 
 /* X(name, type, least, most, dialects, use)
  * type: NUMBER INTEGER BOOL STRING OBJECT ARRAY, OBJECTS = array of objects, STOP = string or array
@@ -33,7 +38,7 @@
     X(prompt, STRING, 0, TEXT_MAX, IN_TOKENIZE, OWN)                                               \
     X(content, STRING, 0, TEXT_MAX, IN_TOKENIZE, OWN)                                              \
     X(tokens, ARRAY, 0, 100000, IN_DETOKENIZE, OWN)                                                \
-    X(stream, BOOL, 0, 1, IN_BOTH, OWN)                                                            \
+    X(stream, BOOL, 0, 1, IN_ANSWERS, OWN)                                                         \
     X(stream_options, OBJECT, 0, 0, IN_BOTH, OWN) /* usage comes always */                         \
     X(max_tokens, INTEGER, 1, 16777216, IN_CHAT, OWN)                                              \
     X(max_tokens, INTEGER, 0, 16777216, IN_COMPLETION, OWN) /* 0: with echo only */                \
@@ -45,17 +50,17 @@
     X(logprobs, INTEGER, 0, 20, IN_COMPLETION, OWN)                                                \
     X(echo, BOOL, 0, 1, IN_COMPLETION, OWN)                                                        \
     X(stop, STOP, 0, 16, IN_BOTH, OWN)                                                             \
-    X(seed, INTEGER, -9223372036854775807., 9223372036854775807., IN_BOTH, OWN)                    \
-    X(temperature, NUMBER, 0, 2, IN_BOTH, FORWARD)                                                 \
-    X(top_p, NUMBER, 0, 1, IN_BOTH, FORWARD)                                                       \
-    X(top_k, INTEGER, -1, 1000000, IN_BOTH, FORWARD)                                               \
-    X(min_p, NUMBER, 0, 1, IN_BOTH, FORWARD)                                                       \
-    X(presence_penalty, NUMBER, -2, 2, IN_BOTH, FORWARD)                                           \
-    X(frequency_penalty, NUMBER, -2, 2, IN_BOTH, FORWARD)                                          \
-    X(repetition_penalty, NUMBER, 0.01, 10, IN_BOTH, FORWARD)                                      \
-    X(logit_bias, BIAS, -100, 100, IN_BOTH, FORWARD)                                               \
+    X(seed, INTEGER, -9223372036854775807., 9223372036854775807., IN_ANSWERS, OWN)                 \
+    X(temperature, NUMBER, 0, 2, IN_ANSWERS, FORWARD)                                              \
+    X(top_p, NUMBER, 0, 1, IN_ANSWERS, FORWARD)                                                    \
+    X(top_k, INTEGER, -1, 1000000, IN_ANSWERS, FORWARD)                                            \
+    X(min_p, NUMBER, 0, 1, IN_ANSWERS, FORWARD)                                                    \
+    X(presence_penalty, NUMBER, -2, 2, IN_ANSWERS, FORWARD)                                        \
+    X(frequency_penalty, NUMBER, -2, 2, IN_ANSWERS, FORWARD)                                       \
+    X(repetition_penalty, NUMBER, 0.01, 10, IN_ANSWERS, FORWARD)                                   \
+    X(logit_bias, BIAS, -100, 100, IN_ANSWERS, FORWARD)                                            \
     X(reasoning_effort, STRING, 1, 32, IN_MESSAGES, FORWARD)                                       \
-    X(chat_template_kwargs, OBJECT, 0, 0, IN_MESSAGES, FORWARD)                                    \
+    X(chat_template_kwargs, OBJECT, 0, 0, IN_TEMPLATED, FORWARD)                                   \
     X(add_special_tokens, BOOL, 0, 1, IN_COMPLETION | IN_TOKENIZE, OWN)                            \
     X(add_generation_prompt, BOOL, 0, 1, IN_TEXTS, OWN)                                            \
     X(with_pieces, BOOL, 0, 1, IN_TOKENIZE, OWN)                                                   \
@@ -66,7 +71,16 @@
     X(parallel_tool_calls, BOOL, 0, 1, IN_CHAT, OWN)                                               \
     X(functions, ARRAY, 0, 0, IN_MESSAGES, DEFAULT) /* the older form of tools */                  \
     X(function_call, CHOICE, 0, 0, IN_MESSAGES, DEFAULT)                                           \
-    X(response_format, OBJECT, 0, 0, IN_CHAT, OWN)
+    X(response_format, OBJECT, 0, 0, IN_CHAT, OWN)                                                 \
+    X(messages, OBJECTS, 1, 100000, IN_TURNS, OWN)                                                 \
+    X(system, ANY, 0, 0, IN_TURNS, OWN)                                                            \
+    X(max_tokens, INTEGER, 1, 16777216, IN_ANTHROPIC, OWN)                                         \
+    X(stop_sequences, STOP, 0, 16, IN_ANTHROPIC, OWN)                                              \
+    X(tools, OBJECTS, 0, 1024, IN_TURNS, OWN)                                                      \
+    X(tool_choice, OBJECT, 0, 0, IN_TURNS, OWN)                                                    \
+    X(thinking, OBJECT, 0, 0, IN_TURNS, OWN)                                                       \
+    X(output_config, OBJECT, 0, 0, IN_TURNS, OWN)                                                  \
+    X(output_format, OBJECT, 0, 0, IN_TURNS, OWN) /* its older place */
 
 enum param_type { PARAM_NUMBER, PARAM_INTEGER, PARAM_BOOL, PARAM_STRING, PARAM_OBJECT, PARAM_ARRAY,
                   PARAM_OBJECTS, PARAM_STOP, PARAM_BIAS, PARAM_CHOICE, PARAM_ANY };
@@ -88,6 +102,7 @@ struct params {
     bool has_seed;
     uint64_t seed;
     uint64_t forwarded; /* rows of the table that go to the worker in "sampling" */
+    const struct json_object *effort; /* borrowed from the body: likewise, of output_config */
 };
 
 /* What is wrong with a request. */

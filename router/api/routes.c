@@ -5,6 +5,8 @@
 static const struct route client_routes[] = {
     {METHOD_POST, "/v1/chat/completions", AUTH_CLIENT, BODY_MAX, chat_create},
     {METHOD_POST, "/v1/completions", AUTH_CLIENT, BODY_MAX, completions_create},
+    {METHOD_POST, "/v1/messages", AUTH_CLIENT, BODY_MAX, messages_create},
+    {METHOD_POST, "/v1/messages/count_tokens", AUTH_CLIENT, BODY_MAX, messages_count},
     {METHOD_POST, "/tokenize", AUTH_CLIENT, BODY_MAX, texts_tokenize},
     {METHOD_POST, "/detokenize", AUTH_CLIENT, BODY_MAX, texts_detokenize},
     {METHOD_POST, "/apply-template", AUTH_CLIENT, BODY_MAX, texts_apply_template},
