@@ -64,6 +64,8 @@
     X(queue_depth, INT, "1024", 0, 16384, "", LIVE, "Requests of one model that may wait")         \
     X(queue_timeout_s, INT, "600", 1, 86400, "s", LIVE, "Longest wait for a worker")               \
     X(request_timeout_s, INT, "3600", 1, 86400, "s", LIVE, "Longest life of a request")            \
+    X(replay_mb, INT, "64", 0, 65536, "MiB", LIVE,                                                 \
+      "Memory for answers with tool calls that clients send back; 0 = off")                        \
     X(head_timeout_s, INT, "10", 1, 600, "s", LIVE, "Time to send a request head")                 \
     X(idle_timeout_s, INT, "60", 1, 86400, "s", LIVE, "Time a kept-alive connection may be idle")  \
     X(write_timeout_s, INT, "60", 1, 86400, "s", LIVE, "Time a client may read nothing")           \

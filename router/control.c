@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "router/api/replay.h"
 #include "router/router.h"
 
 #include <event2/event.h>
@@ -63,6 +64,7 @@ void router_configure(struct router *rt)
 {
     rt->queue_due.interval_ns = (uint64_t)rt->config.gateway.queue_timeout_s * NS_PER_S;
     rt->life_due.interval_ns = (uint64_t)rt->config.gateway.request_timeout_s * NS_PER_S;
+    replay_limit(rt->replay, (size_t)rt->config.gateway.replay_mb << 20);
 }
 
 static void take_config(struct router *rt, int fd)

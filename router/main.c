@@ -5,6 +5,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "router/api/api.h"
+#include "router/api/replay.h"
 #include "router/api/generate.h"
 #include "router/router.h"
 #include "shm/control.h"
@@ -191,6 +192,7 @@ static int start(struct router *rt, struct err *e)
     deadline_queue_init(&rt->queue_due, 0, on_queue_due);
     deadline_queue_init(&rt->life_due, 0, on_life_due);
     deadline_queue_init(&rt->hold_due, HOLD_MS * NS_PER_MS, generation_hold_due);
+    rt->replay = replay_new();
     router_configure(rt);
     int rc = start_servers(rt, e);
     if (rc != 0)
@@ -222,6 +224,7 @@ static void tear_down(struct router *rt)
     for (int i = 0; i < SHM_WORKERS_MAX; i++)
         link_close(&rt->links[i]);
     request_pool_free(rt);
+    replay_free(&rt->replay);
     config_free(&rt->config);
 }
 

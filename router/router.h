@@ -9,6 +9,7 @@
 
 struct event;
 struct event_base;
+struct replay;
 
 struct router {
     struct event_base *base;
@@ -25,6 +26,7 @@ struct router {
     struct link links[SHM_WORKERS_MAX];
     struct request_pool requests;
     struct deadline_queue queue_due, life_due, hold_due;
+    struct replay *replay; /* owned: answers that clients may send back */
 
     struct event *control; /* the supervisor's socket is readable */
     struct event *tick;

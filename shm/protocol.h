@@ -186,7 +186,7 @@ const char *prompt_kind_name(uint32_t kind); /* "?" when out of range */
  * A message is as templates know it: "role" system, user, assistant or tool; "content" a string or
  * parts {"type":"text","text":…}; of an assistant "reasoning_content" and "tool_calls":
  * [{"id":…,"type":"function","function":{"name":…,"arguments":{…}}}], of a tool "tool_call_id" and
- * "name". "sampled":[ids] beside them: the message repeats an answer, which was these tokens.
+ * "name". "sampled":"1 2 3" beside them: the message repeats an answer, which was these tokens.
  * A tool is {"type":"function","function":{"name":…,"description":…,"parameters":{schema},
  * "strict":true}}.
  * One request is one answer: of n answers or several prompts the router makes a request each.

@@ -68,7 +68,7 @@ static const struct command {
      .letters = "cml",
      .run = run_serve},
     {.name = "run",
-     .usage = "run [OPTION]... MODEL|DIR [PROMPT]",
+     .usage = "run [OPTION]... [MODEL|DIR [PROMPT]]",
      .help = "chat in the terminal",
      .program = "cortex-chat"},
     {.name = "tokenize",

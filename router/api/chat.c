@@ -83,7 +83,7 @@ static void write_call(struct choice *c, const struct part *part, struct buf *ou
 
     buf_printf(out, "{\"tool_calls\":[{\"index\":%u,", c->n_calls - 1);
     if (part->channel == CHANNEL_CALL) {
-        generation_call_id(c, "call_", c->n_calls - 1, id);
+        generation_call_id(c, c->n_calls - 1, id);
         buf_printf(out, "\"id\":\"%s\",\"type\":\"function\",\"function\":{\"name\":", id);
         buf_add_json_string(out, part->text, part->len);
         buf_add_str(out, ",\"arguments\":\"\"}}]}");
@@ -140,7 +140,7 @@ static void write_calls(struct choice *c, struct buf *body)
         char id[CALL_ID_SIZE];
         if (b->channel != CHANNEL_CALL)
             continue;
-        generation_call_id(c, "call_", n, id);
+        generation_call_id(c, n, id);
         buf_printf(body, "%s{\"id\":\"%s\",\"type\":\"function\",\"function\":{\"name\":",
                    n++ > 0 ? "," : "", id);
         buf_add_json_string(body, b->name, strlen(b->name));
@@ -185,6 +185,7 @@ static const struct choices_form chat_form = {
     .form = {.dialect = DIALECT_CHAT,
              .kind = PROMPT_CHAT,
              .id_prefix = "chatcmpl-",
+             .call_prefix = "call_",
              .prepare = prepare,
              .open = choices_open,
              .part = write_part,

@@ -3,6 +3,7 @@
 
 #include "base/hash.h"
 #include "router/api/errors.h"
+#include "router/api/replay.h"
 
 #include <event2/event.h>
 #include <stdio.h>
@@ -45,13 +46,12 @@ static void cancel_requests(struct generation *g)
     }
 }
 
-void generation_call_id(const struct choice *c, const char *prefix, uint32_t n,
-                        char id[CALL_ID_SIZE])
+void generation_call_id(const struct choice *c, uint32_t n, char id[CALL_ID_SIZE])
 {
     const struct generation *g = c->generation;
     uint64_t h = hash_mix(hash_xxh3(g->id, strlen(g->id)), (uint64_t)c->index << 32 | n);
 
-    snprintf(id, CALL_ID_SIZE, "%s%016llx%08x", prefix, (unsigned long long)h,
+    snprintf(id, CALL_ID_SIZE, "%s%016llx%08x", g->form->call_prefix, (unsigned long long)h,
              (uint32_t)hash_mix(h, n));
 }
 
@@ -170,7 +170,7 @@ static void take_parts(struct choice *c, const struct part *parts, size_t n)
     for (size_t i = 0; i < n; i++) {
         if (parts[i].len == 0)
             continue;
-        if (!g->params.is_stream || g->form->keeps_blocks)
+        if (g->keeps_blocks)
             blocks_add(&c->blocks, &parts[i]);
         c->n_calls += parts[i].channel == CHANNEL_CALL;
         if (g->params.is_stream)
@@ -214,6 +214,19 @@ static void on_token(void *owner, const struct token_head *t, const struct part 
         request_acknowledge(c->request);
 }
 
+/* The client may send this answer back. */
+static void keep_for_replay(struct choice *c)
+{
+    struct generation *g = c->generation;
+    char id[CALL_ID_SIZE];
+
+    if (c->blocks.n_calls == 0)
+        return;
+    generation_call_id(c, 0, id);
+    replay_keep(g->router->replay, id, generation_owner(g), &c->blocks, c->request->tokens,
+                c->request->n_tokens);
+}
+
 static void on_done(void *owner, const struct done_head *d, const struct part *parts)
 {
     struct choice *c = owner;
@@ -226,6 +239,7 @@ static void on_done(void *owner, const struct done_head *d, const struct part *p
     c->reason = (enum finish_reason)d->reason;
     c->stop = d->stop;
     add_usage(g, c, d);
+    keep_for_replay(c);
     if (g->params.is_stream)
         g->form->finish(c);
     if (++g->n_done < g->n_choices) {

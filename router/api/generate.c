@@ -7,6 +7,7 @@
 #include "base/hash.h"
 #include "router/api/auth.h"
 #include "router/api/errors.h"
+#include "router/api/replay.h"
 
 #include <event2/event.h>
 #include <stdio.h>
@@ -21,6 +22,7 @@
 #define WINDOW_MIN       16   /* tokens that each of many choices may be ahead of a slow reader */
 #define LEADING_MESSAGES 2    /* they name the conversation when no header does */
 #define LEADING_IDS      64
+#define RECALLS_AT_ONCE  32 /* each reads what was said once more */
 
 static struct router *router_of(const struct exchange *x)
 {
@@ -199,6 +201,8 @@ static struct generation *new_generation(struct exchange *x, const struct form *
     name_requests(g);
     g->body = x->body;
     g->members = json_new_object();
+    g->keeps_blocks = form->keeps_blocks || !p->is_stream ||
+                      (form->call_prefix != NULL && json_get(x->body, "tools") != NULL);
     x->body = NULL;
     x->call = g;
     x->ops = &generation_exchange_ops;
@@ -274,6 +278,35 @@ static int encode(struct generation *g, struct param_error *e)
     return g->prompt == g->n_prompts;
 }
 
+/* ---- answers that come back ---- */
+
+uint64_t generation_owner(const struct generation *g)
+{
+    const struct config *c = &g->router->config;
+    const char *key = g->x->key >= 0 ? c->keys[g->x->key].id : "";
+
+    return hash_mix(hash_xxh3(key, strlen(key)), hash_xxh3(g->params.model, strlen(g->params.model)));
+}
+
+/* The tokens of messages that repeat answers. One slice; false when there is more. */
+static bool recall(struct generation *g)
+{
+    const struct json_object *messages = json_get(g->members, "messages");
+    size_t n = g->form->call_prefix != NULL ? json_length(messages) : 0;
+    uint64_t owner = generation_owner(g);
+    unsigned known = 0;
+
+    for (; g->n_recalled < n && known < RECALLS_AT_ONCE; g->n_recalled++) {
+        struct json_object *message = json_at(messages, g->n_recalled);
+        struct json_object *tokens = replay_find(g->router->replay, message, owner);
+        if (tokens == NULL)
+            continue;
+        json_put(message, "sampled", json_share(tokens));
+        known++;
+    }
+    return g->n_recalled >= n;
+}
+
 /* One slice of the work before the start: the body is checked, then the prompts are written. 1 = complete, 0 =
  * there is more, negative = refused. */
 static int prepare(struct generation *g, struct param_error *e)
@@ -284,7 +317,7 @@ static int prepare(struct generation *g, struct param_error *e)
             return rc;
         g->is_checked = true;
     }
-    return encode(g, e);
+    return recall(g) ? encode(g, e) : 0;
 }
 
 /* What they share is emptied twice, which is once too often only when somebody still reads it. */

@@ -28,7 +28,8 @@ struct generation;
 struct form {
     enum dialect dialect;
     enum prompt_kind kind;
-    const char *id_prefix; /* "chatcmpl-" */
+    const char *id_prefix;   /* "chatcmpl-" */
+    const char *call_prefix; /* of a tool call's id; NULL: messages and answers have none */
     bool keeps_blocks;     /* of a stream, too: its events need what was said before */
 
     /* --- the request --- */
@@ -90,6 +91,7 @@ struct generation {
     struct json_object *members;  /* owned until encoded: of the canonical request */
     struct params params;
     size_t cursor;                /* how far the body is checked */
+    size_t n_recalled;            /* messages that were looked for among former answers */
     struct canonical *canonical;  /* owned: of the prompt being written */
     uint32_t prompt, value;       /* which; and which of its values */
     struct json_writer *writer;   /* owned while a value is written */
@@ -97,6 +99,7 @@ struct generation {
     char id[48];
     uint64_t created; /* seconds */
     bool is_checked, is_head_sent;
+    bool keeps_blocks; /* the form does, or the answer may come back */
     struct usage usage;
     struct deadline hold_due;
     uint32_t n_prompts, n_choices, n_accepted, n_done;
@@ -112,8 +115,7 @@ void generation_hold_due(void *owner, uint64_t now_ns);
 
 /* The id of a choice's tool call number n: the same in every incarnation of its worker. */
 #define CALL_ID_SIZE 40
-void generation_call_id(const struct choice *c, const char *prefix, uint32_t n,
-                        char id[CALL_ID_SIZE]);
+void generation_call_id(const struct choice *c, uint32_t n, char id[CALL_ID_SIZE]);
 
 /* A comment of a stream, which every client skips: form.silent of most dialects. */
 void generation_comment(struct generation *g);
@@ -121,6 +123,8 @@ void generation_comment(struct generation *g);
 /* --- between generate.c and deliver.c --- */
 extern const struct request_ops generation_request_ops; /* owner: the choice */
 extern const struct exchange_ops generation_exchange_ops;
+/* Whose answers may be recalled: those of the same key and model. */
+uint64_t generation_owner(const struct generation *g);
 void generation_drop_body(struct generation *g);
 void generation_free(struct generation *g);
 

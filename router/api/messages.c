@@ -144,7 +144,7 @@ static void begin_call(const struct choice *c, uint32_t call, const char *name, 
 {
     char id[CALL_ID_SIZE];
 
-    generation_call_id(c, "toolu_", call, id);
+    generation_call_id(c, call, id);
     buf_printf(out, "{\"type\":\"tool_use\",\"id\":\"%s\",\"name\":", id);
     buf_add_json_string(out, name, len);
     buf_add_str(out, ",\"input\":");
@@ -405,6 +405,7 @@ static const struct form messages_form = {
     .dialect = DIALECT_MESSAGES,
     .kind = PROMPT_CHAT,
     .id_prefix = "msg_",
+    .call_prefix = "toolu_",
     .prepare = prepare,
     .open = write_start,
     .part = write_part,
@@ -420,6 +421,7 @@ static const struct form count_form = {
     .dialect = DIALECT_COUNT,
     .kind = PROMPT_COUNT,
     .id_prefix = "count-",
+    .call_prefix = "toolu_",
     .prepare = prepare,
     .whole = write_count,
     .forget = forget,

@@ -50,7 +50,7 @@ static int take_choice(struct messages_request *r, const struct json_object *cho
     if (serial != NULL && !json_is(serial, JSON_BOOL))
         return messages_refuse(e, "tool_choice", "disable_parallel_tool_use", serial,
                                "true or false");
-    if (has_tools && serial != NULL && json_bool(serial) && r->dialect == DIALECT_MESSAGES)
+    if (has_tools && serial != NULL && json_bool(serial))
         json_put_bool(r->v.members, "parallel_tool_calls", false);
     if (json_is_string(type, "tool"))
         return conversation_choose_tool(&r->v, json_get(choice, "name"), "tool_choice", e);

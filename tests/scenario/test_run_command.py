@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import words
-from node import BIN_DIR, SLOWNESS, processes, wait_for
+from node import BIN_DIR, ROOT, SLOWNESS, processes, wait_for
 from terminal import Terminal
 
 pytestmark = pytest.mark.sanitized
@@ -120,7 +120,7 @@ def test_a_cut_answer_says_so_on_a_terminal(node, chat):
     (["dmeo", "Hi"], 100, 'did you mean "demo"?'),
     (["./demo", "Hi"], 100, "no such directory"),
     (["demo", "Hi", "more"], 100, "one PROMPT"),
-    ([], 100, "no MODEL and no DIR"),
+    (["--url", "http://127.0.0.1:1"], 100, "no MODEL"),
     (["demo", "Hi", "--temperature", "3"], 100, "expected X: 0 to 2"),
     (["demo", "Hi", "--max-tokens", "1.5"], 100, "expected N"),
     (["demo", "Hi", "--seed", "-1"], 100, "expected N"),
@@ -382,6 +382,23 @@ def test_a_node_of_its_own(own):
     done = own(None, own.model, "Hello", "--seed", "7", "--max-tokens", "20")
     assert (done.returncode, done.out, done.err) == (0, words.text(7, 20) + "\n", "")
     assert of_own(own) == []
+
+
+@pytest.mark.parametrize("place", ["../share/cortex/models", "../../../models"])
+def test_the_demo_model_when_none_is_named(chat, tmp_path, place):
+    """It is found from the program: beside it when installed, in the tree when built there."""
+    chat.bin_dir = tmp_path / "a" / "b" / "bin"
+    chat.bin_dir.mkdir(parents=True)
+    for program in BIN_DIR.iterdir():
+        if program.is_file():
+            shutil.copy(program, chat.bin_dir / program.name)
+    done = chat(None, input="What is Cortex?")
+    assert done.returncode == 100 and "the demo model is neither" in done.err, done.err
+    models = chat.bin_dir / place
+    models.mkdir(parents=True)
+    shutil.copytree(ROOT / "models" / "demo", models / "demo")
+    done = chat(None, "--temperature", "0", input="What is Cortex?")
+    assert done.returncode == 0 and "service" in done.out, (done.out, done.err)
 
 
 def test_the_users_node_is_another_one(own, node):

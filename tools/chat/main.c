@@ -2,10 +2,12 @@
  * one of our own. */
 #include "base/check.h"
 #include "tools/chat/chat.h"
+#include "tools/chat/demo.h"
 #include "tools/chat/own.h"
 #include "tools/chat/request.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -118,8 +120,12 @@ static int talk_to_own(struct chat *c, const struct request *r, struct own *own)
 {
     struct target t;
     struct err e = {0};
-    int rc = own_start(own, r->subject, &e);
+    char demo[PATH_MAX];
+    int rc = r->subject == NULL ? demo_find(demo, sizeof demo, &e) : 0;
 
+    if (rc != 0)
+        return fail(&e, EXIT_PERMANENT);
+    rc = own_start(own, r->subject != NULL ? r->subject : demo, &e);
     if (rc == 0)
         rc = own_wait(own, c->signal_fd, &e);
     if (rc == 0)
@@ -149,10 +155,12 @@ static int talk_to_running(struct chat *c, const struct request *r)
     return converse(c, r);
 }
 
-static bool is_directory(const struct request *r)
+static bool wants_own(const struct request *r)
 {
     struct stat st;
 
+    if (r->subject == NULL)
+        return true;
     return !target_is_given(&r->target) && stat(r->subject, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
@@ -163,14 +171,14 @@ int main(int argc, char **argv)
     struct own own;
     int code = request_parse(&r, argc, argv);
 
-    if (code != EXIT_OK || r.subject == NULL)
+    if (code != EXIT_OK || r.is_page_only)
         return code;
     own_init(&own);
     screen_open(&c.screen);
     c.signal_fd = open_signals();
     c.talk.wishes = r.wishes;
     talk_set_system(&c.talk, r.system);
-    code = is_directory(&r) ? talk_to_own(&c, &r, &own) : talk_to_running(&c, &r);
+    code = wants_own(&r) ? talk_to_own(&c, &r, &own) : talk_to_running(&c, &r);
     client_close(&c.client);
     talk_free(&c.talk);
     own_end(&own, c.signal_fd);

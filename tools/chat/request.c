@@ -108,10 +108,11 @@ static void print_page(void)
 
     printf(
         "cortex run: chat in the terminal\n\n"
-        "usage: cortex run [OPTION]... MODEL|DIR [PROMPT]\n\n"
-        "DIR is a model's directory: a node of its own is started for it and ended with the\n"
-        "chat. MODEL is one of a node that runs: at the address of --url, or of the\n"
-        "configuration (" CONFIG_PATH " unless there is none, and the environment).\n"
+        "usage: cortex run [OPTION]... [MODEL|DIR [PROMPT]]\n\n"
+        "Without MODEL and DIR: with the demo model that Cortex brings along. DIR is\n"
+        "a model's directory: a node of its own is started for it and ended with the chat. MODEL\n"
+        "is one of a node that runs: at the address of --url, or of the configuration\n"
+        "(" CONFIG_PATH " unless there is none, and the environment).\n"
         "With PROMPT, or with one on standard input that is no terminal: the answer, and the\n"
         "end. Without: a conversation; /help there tells more. Reasoning is shown on a terminal\n"
         "only.\n\n");
@@ -162,14 +163,16 @@ int request_parse(struct request *r, int argc, char **argv)
                 i = k;
         if (rows[i].take == NULL) {
             print_page();
+            r->is_page_only = true;
             return EXIT_OK;
         }
         if ((code = take_option(r, i)) != EXIT_OK)
             return code;
     }
-    if (argc - optind < 1 || argc - optind > 2)
-        return refuse(argc - optind < 1 ? "no MODEL and no DIR" : argv[optind + 2],
-                      argc - optind < 1 ? "" : "one PROMPT; put it in quotes");
+    if (argc - optind > 2)
+        return refuse(argv[optind + 2], "one PROMPT; put it in quotes");
+    if (argc == optind)
+        return target_is_given(&r->target) ? refuse("no MODEL", "") : EXIT_OK;
     r->subject = argv[optind];
     r->prompt = argv[optind + 1]; /* or the NULL at the end */
     return EXIT_OK;

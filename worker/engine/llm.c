@@ -265,7 +265,7 @@ static void begin_recital(struct llm *m, struct sequence *s)
         refuse(m, s, FAIL_INTERNAL, "resumed behind the end of the text");
         return;
     }
-    answer_init(&r->answer, &r->params.stops, ANSWER_UNLIMITED);
+    request_begin_answer(r, ANSWER_UNLIMITED);
     if (replay(m, s, &e) != 0)
         refuse(m, s, FAIL_INTERNAL, e.text);
     else
@@ -283,7 +283,7 @@ static void begin_answer(struct llm *m, struct sequence *s)
         refuse(m, s, code, e.text);
         return;
     }
-    answer_init(&r->answer, &r->params.stops, n_max);
+    request_begin_answer(r, n_max);
     sequence_begin(s, n_max, m->loader.checkpoint.config.vocab_size,
                    m->loader.memory.shape.pages > 0 ? m->loader.memory.shape.page_tokens : 0);
     if (s->has_echo)

@@ -203,7 +203,7 @@ static int admit_answer(struct sim *s, struct sim_seat *seat, uint32_t answer, s
     uint64_t n_max = context - words;
     if (n_max > r->params.max_tokens)
         n_max = r->params.max_tokens;
-    answer_init(&r->answer, &r->params.stops, (uint32_t)n_max);
+    request_begin_answer(r, (uint32_t)n_max);
     answer_echo(&r->answer, seat->n_said);
     return 0;
 }
@@ -219,7 +219,7 @@ static int admit_text(struct sim_seat *seat, struct err *e, enum fail_code *code
                        ANSWER_TOKENS_MAX);
     }
     seat->n_said = seat->n_tokens = seat->prompt.n;
-    answer_init(&r->answer, &r->params.stops, ANSWER_UNLIMITED);
+    request_begin_answer(r, ANSWER_UNLIMITED);
     return 0;
 }
 
