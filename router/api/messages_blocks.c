@@ -254,7 +254,7 @@ int messages_open_turn(struct messages_request *r, struct param_error *e)
     r->thoughts = json_new_array();
     r->has_results = false;
     if (r->turn == 0)
-        return open_content(r, place, json_get(r->body, "system"), "system", "system", e);
+        return open_content(r, place, json_get(r->body, "system"), "system", "", e);
     snprintf(at, sizeof at, "messages.%zu", r->turn - 1);
     const struct json_object *role = json_get(turn, "role");
     while (place <= PLACE_ASSISTANT && !json_is_string(role, roles[place]))

@@ -6,11 +6,10 @@
 
 #define AT_SIZE 32
 
-/* name: of the member of what stands at `at`, or "" for that itself. */
 int messages_refuse(struct param_error *e, const char *at, const char *name,
                     const struct json_object *found, const char *expected)
 {
-    const char *dot = *name != '\0' ? "." : "";
+    const char *dot = *at != '\0' && *name != '\0' ? "." : "";
 
     if (found == NULL)
         return param_refuse(e, ERROR_INVALID_BODY, at, "%s%s%s: Field required", at, dot, name);

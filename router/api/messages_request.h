@@ -56,7 +56,8 @@ void messages_request_free(struct messages_request *r);
 /* Number r->turn: its blocks are the next steps. */
 int messages_open_turn(struct messages_request *r, struct param_error *e);
 int messages_step_in_turn(struct messages_request *r, struct param_error *e);
-/* What was found as a member of what stands at `at`, or, with name "", there itself. */
+/* What was found as a member of what stands at `at` ("" is the body), or, with name "", there
+ * itself. */
 int messages_refuse(struct param_error *e, const char *at, const char *name,
                     const struct json_object *found, const char *expected);
 
