@@ -14,7 +14,7 @@
 
 struct messages {
     struct messages_request request; /* until it has been read */
-    struct json_object *stops;       /* owned: stop_sequences */
+    struct json_object *stops;       /* owned: stop_sequences, as the worker counts them */
     bool hides_thinking;
 
     /* of a stream */
@@ -31,6 +31,22 @@ static struct messages *messages_of(const struct generation *g)
 
 /* ---- the request ---- */
 
+/* Without empty ones. The array is another one than the body's, which will be emptied. */
+static struct json_object *read_stops(const struct json_object *stops)
+{
+    struct json_object *made = json_new_array();
+    size_t len;
+
+    if (json_is(stops, JSON_STRING))
+        json_append(made, json_share(stops));
+    for (size_t i = 0; i < json_length(stops); i++) {
+        json_string(json_at(stops, i), &len);
+        if (len > 0)
+            json_append(made, json_share(json_at(stops, i)));
+    }
+    return made;
+}
+
 static int prepare(struct generation *g, struct param_error *e)
 {
     struct messages *m = messages_of(g);
@@ -39,9 +55,8 @@ static int prepare(struct generation *g, struct param_error *e)
         m = g->own = calloc(1, sizeof *m);
         CHECK(m != NULL);
         messages_request_init(&m->request, g->body, g->members, g->form->dialect);
-        const struct json_object *stops = json_get(g->body, "stop_sequences");
-        if (stops != NULL)
-            m->stops = json_share(stops);
+        if (g->form->dialect == DIALECT_MESSAGES) /* a count does not know the field */
+            m->stops = read_stops(json_get(g->body, "stop_sequences"));
     }
     int rc = messages_request_step(&m->request, BLOCKS_AT_ONCE, e);
     if (rc == 1) {
@@ -96,26 +111,11 @@ static void write_usage(const struct usage *u, struct buf *out)
                (unsigned long long)u->completion_tokens, (unsigned long long)u->reasoning_tokens);
 }
 
-/* The stop string of that number, as the worker counts them: without empty ones. */
-static const struct json_object *find_stop(const struct json_object *stops, uint8_t stop)
-{
-    size_t len;
-
-    if (json_is(stops, JSON_STRING))
-        return stops;
-    for (size_t i = 0; i < json_length(stops); i++) {
-        json_string(json_at(stops, i), &len);
-        if (len > 0 && --stop == 0)
-            return json_at(stops, i);
-    }
-    return NULL;
-}
-
 /* "stop_reason":…,"stop_sequence":… */
 static void write_reason(const struct choice *c, struct buf *out)
 {
     const struct json_object *stop =
-        c->stop != 0 ? find_stop(messages_of(c->generation)->stops, c->stop) : NULL;
+        c->stop != 0 ? json_at(messages_of(c->generation)->stops, c->stop - 1u) : NULL;
     const char *reason = "end_turn";
 
     switch (c->reason) {
