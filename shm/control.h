@@ -30,14 +30,14 @@
 #include <stdint.h>
 
 #define CONTROL_MAGIC   0x6c727463u
-#define CONTROL_VERSION 2
+#define CONTROL_VERSION 3
 #define CONTROL_FDS     4
 
 /* X(constant, text) */
 #define CONTROL_TYPES(X)                                                                           \
     /* child -> supervisor */                                                                      \
     X(CONTROL_HELLO, "hello")           /* pid, epoch, layout_hash: the first message */           \
-    X(CONTROL_READY, "ready")           /* worker: seats, vocab, context */                        \
+    X(CONTROL_READY, "ready")           /* worker: seats, vocab, context, has_* */                 \
     X(CONTROL_REFUSED, "refused")       /* text: why it will exit with EXIT_PERMANENT */           \
     X(CONTROL_LINK_MAPPED, "mapped")    /* epoch = link */                                         \
     X(CONTROL_VIOLATION, "violation")   /* router: slot, epoch = link, text */                     \
@@ -89,6 +89,7 @@ struct control_msg {
     uint32_t seats;
     uint32_t vocab;
     uint32_t context;
+    uint32_t has_chat, has_tools, has_reasoning; /* as in MODEL_RECORD */
     uint32_t exit_class; /* enum exit_class */
     uint32_t is_canary;
     uint32_t is_trial;

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 static int expect_type(const struct json_object *o, enum json_type type, const char *name,
@@ -52,6 +53,25 @@ static int check_ids(const struct json_object *ids, const char *name, struct err
     return 0;
 }
 
+/* Decimal ids, a space between them. */
+static int check_sampled(const struct json_object *sampled, struct err *e)
+{
+    size_t len;
+    const char *text = sampled != NULL ? json_string(sampled, &len) : "0";
+
+    for (const char *at = text;; at++) {
+        size_t digits = strspn(at, "0123456789");
+        if (digits == 0 || digits > 10 || strtoull(at, NULL, 10) > INT32_MAX)
+            return err_set(e, EINVAL, "sampled: byte %td: expected a token id, 0 to %d", at - text,
+                           INT32_MAX);
+        at += digits;
+        if (*at == '\0' && (sampled == NULL || (size_t)(at - text) == len))
+            return 0;
+        if (*at != ' ')
+            return err_set(e, EINVAL, "sampled: byte %td: expected a space", at - text);
+    }
+}
+
 static int check_call(const struct json_object *call, struct err *e)
 {
     const struct json_object *function =
@@ -73,7 +93,7 @@ static int check_members_of(const struct json_object *m, struct err *e)
     } members[] = {
         {"role", JSON_STRING},      {"reasoning_content", JSON_STRING},
         {"tool_calls", JSON_ARRAY}, {"tool_call_id", JSON_STRING},
-        {"name", JSON_STRING},      {"sampled", JSON_ARRAY},
+        {"name", JSON_STRING},      {"sampled", JSON_STRING},
     };
 
     for (size_t i = 0; i < sizeof members / sizeof members[0]; i++) {
@@ -85,7 +105,7 @@ static int check_members_of(const struct json_object *m, struct err *e)
     for (size_t i = 0; i < json_length(calls); i++)
         if (check_call(json_at(calls, i), e) != 0)
             return err_prefix(e, "tool_calls[%zu]", i);
-    return check_ids(json_get(m, "sampled"), "sampled", e);
+    return check_sampled(json_get(m, "sampled"), e);
 }
 
 /* --- the members, a function each: the value is there and not null --- */

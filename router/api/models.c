@@ -28,6 +28,22 @@ static void write_created(uint64_t wall_ns, struct buf *out)
     buf_printf(out, ",\"created\":%llu,\"created_at\":\"%s\"", (unsigned long long)seconds, date);
 }
 
+/* What a worker of it has said it can; before that, what any model can. */
+static void write_capabilities(const struct model_record *rec, struct buf *out)
+{
+    bool is_known = rec->context != 0;
+
+    buf_add_str(out, "\"capabilities\":[\"completion\"");
+    if (!is_known || rec->has_chat)
+        buf_add_str(out, ",\"chat\"");
+    if (rec->has_tools)
+        buf_add_str(out, ",\"tools\"");
+    if (rec->has_reasoning)
+        buf_add_str(out, ",\"reasoning\"");
+    buf_printf(out, "],\"tool_call\":%s,\"reasoning\":%s", rec->has_tools ? "true" : "false",
+               rec->has_reasoning ? "true" : "false");
+}
+
 static void write_entry(struct router *rt, const char *id, struct buf *out)
 {
     const struct model *m = model_find(rt, id);
@@ -59,10 +75,11 @@ static void write_entry(struct router *rt, const char *id, struct buf *out)
         buf_printf(out, ",\"status\":\"%s\"}", model_state_name(rec.state));
     }
     long long context = m != NULL ? model_context(rt, m) : c->limit_context;
-    buf_printf(out, "],\"capabilities\":[\"chat\",\"completion\"],"
-                    "\"limit\":{\"context\":%lld,\"input\":%lld,\"output\":%lld},"
+    buf_add_str(out, "],");
+    write_capabilities(&rec, out);
+    buf_printf(out, ",\"limit\":{\"context\":%lld,\"input\":%lld,\"output\":%lld},"
                     "\"max_model_len\":%lld,\"max_input_tokens\":%lld,\"max_output_tokens\":%lld,"
-                    "\"max_tokens\":%lld,\"tool_call\":false,\"reasoning\":false,\"meta\":{\"n_ctx\":%lld}}",
+                    "\"max_tokens\":%lld,\"meta\":{\"n_ctx\":%lld}}",
                context, context, context, context, context, context, context, context);
 }
 

@@ -240,9 +240,9 @@ def test_a_conversation_of_every_block(node):
     document = {"type": "document", "title": "t", "source": {"type": "text", "data": "d"}}
     found = {"type": "search_result", "source": "s", "title": "t",
              "content": [{"type": "text", "text": "x"}]}
-    got = post(
-        n, headers={"anthropic-version": "2023-06-01", "anthropic-beta": "a-2026-01-01,b"},
-        path="/v1/messages?beta=true", seed=5, max_tokens=4, tools=[TOOL, {
+    ask = dict(
+        headers={"anthropic-version": "2023-06-01", "anthropic-beta": "a-2026-01-01,b"},
+        seed=5, max_tokens=4, tools=[TOOL, {
             "type": "web_search_20250305", "name": "web_search"}],
         system=[{"type": "text", "text": "x-anthropic-billing-header: v=1"},
                 {"type": "text", "text": "be brief", "cache_control": {"type": "ephemeral"}}],
@@ -261,6 +261,7 @@ def test_a_conversation_of_every_block(node):
         metadata={"user_id": "u"}, service_tier="auto", container=None, mcp_servers=[],
         context_management={"edits": []}, thinking={"type": "enabled", "budget_tokens": 1024},
         output_config={"effort": "high"}, top_k=5, top_p=0.9, temperature=1)
+    got = post(n, path="/v1/messages?beta=true", **ask)
     assert got.status == 200, got
     message = got.json()
     assert message["content"] == [{"type": "text", "text": words.text(5, 4)}]
@@ -270,9 +271,12 @@ def test_a_conversation_of_every_block(node):
         'tools: [{"type":"function","function":' + json.dumps(
             {"name": TOOL["name"], "description": TOOL["description"],
              "parameters": TOOL["input_schema"]}, separators=(",", ":")) + "}]",
-        'reasoning_effort: "high"', "system: be brief", "user: at\ndt\ns\nx", "assistant: (hm) b",
+        "thinking: true", 'reasoning_effort: "high"', "system: be brief", "user: at\ndt\ns\nx",
+        'assistant: (hm) b <tool_call>{"name":"get_weather","arguments":{"city":"Bonn"}}</tool_call>',
         "tool: sunt\nd", "user: c", "system: now", "user: d", "user: e", "assistant:"])
     assert message["usage"]["input_tokens"] == len(words.pieces(rendered))
+    counted = post(n, path="/v1/messages/count_tokens?beta=true", **ask).json()
+    assert counted == {"input_tokens": len(words.pieces(rendered))}
 
 
 @pytest.mark.parametrize("more, begins", [

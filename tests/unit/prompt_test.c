@@ -131,6 +131,79 @@ static void other_added_tokens_count(void **state)
     drop(&p);
 }
 
+#define TOOLS ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}]"
+
+/* What a chat asks for, as the template knows it; what the model cannot do is refused. */
+static void abilities(void **state)
+{
+    static const struct {
+        const struct language *language;
+        const char *more;
+        bool starts_reasoning;
+        enum fail_code code; /* FAIL_CODES_N: none */
+    } cases[] = {
+        {&language, "", true, FAIL_CODES_N},
+        {&language, ",\"thinking\":false", false, FAIL_CODES_N},
+        {&language, ",\"thinking\":true,\"sampling\":{\"reasoning_effort\":\"none\"}", true,
+         FAIL_CODES_N},
+        {&language,
+         ",\"thinking\":true,\"sampling\":{\"chat_template_kwargs\":{\"enable_thinking\":false}}",
+         false, FAIL_CODES_N},
+        {&language, ",\"thinking_tokens\":5" TOOLS, true, FAIL_CODES_N},
+        {&strings, ",\"thinking_tokens\":5,\"thinking\":true", false, FAIL_CODES_N},
+        {&strings, TOOLS, false, FAIL_UNSUPPORTED},
+        {&strings, TOOLS ",\"tool_choice\":\"none\"", false, FAIL_CODES_N},
+    };
+
+    (void)state;
+    assert_true(language.shows_tools && language.reasons);
+    assert_false(strings.shows_tools || strings.reasons);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct buf json = {0};
+        struct prompt p;
+        buf_printf(&json,
+                   "{\"kind\":\"chat\",\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]%s}",
+                   cases[i].more);
+        make(cases[i].language, buf_text(&json), &p);
+        assert_int_equal(p.starts_reasoning, cases[i].starts_reasoning);
+        if (cases[i].code == FAIL_CODES_N) {
+            assert_int_equal(p.error.code, 0);
+        } else {
+            assert_int_equal(p.code, cases[i].code);
+            assert_non_null(strstr(p.error.text, "tools:"));
+        }
+        drop(&p);
+        buf_free(&json);
+    }
+    struct language blind = language;
+    struct prompt p;
+    blind.think_end = TOKENIZER_NOT_FOUND;
+    make(&blind,
+         "{\"kind\":\"chat\",\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],"
+         "\"thinking_tokens\":5}",
+         &p);
+    assert_int_equal(p.code, FAIL_UNSUPPORTED);
+    assert_non_null(strstr(p.error.text, "thinking_tokens:"));
+    drop(&p);
+}
+
+/* Counted are the very tokens of the prompt. */
+static void count_is_the_prompt(void **state)
+{
+    struct prompt chat, counted;
+
+    (void)state;
+#define CONVERSATION \
+    "\"messages\":[{\"role\":\"user\",\"content\":\"a b\"}],\"thinking\":false" TOOLS "}"
+    make(&language, "{\"kind\":\"chat\"," CONVERSATION, &chat);
+    make(&language, "{\"kind\":\"count\"," CONVERSATION, &counted);
+    assert_true(chat.ids.n > 20);
+    assert_int_equal(counted.ids.n, chat.ids.n);
+    assert_memory_equal(counted.ids.id, chat.ids.id, chat.ids.n * sizeof *chat.ids.id);
+    drop(&chat);
+    drop(&counted);
+}
+
 static void marks_of_the_client_are_kept(void **state)
 {
     struct prompt p;
@@ -209,6 +282,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(look_alikes_stay_text),
         cmocka_unit_test(other_added_tokens_count),
+        cmocka_unit_test(abilities),
+        cmocka_unit_test(count_is_the_prompt),
         cmocka_unit_test(marks_of_the_client_are_kept),
         cmocka_unit_test(names_cannot_be_broken),
         cmocka_unit_test(parts_are_joined_for_templates_of_strings),

@@ -43,6 +43,41 @@ static void tell_tops(const struct drawing *d, int32_t i, const float *row, stru
     r->n_tops = n;
 }
 
+static bool is_eos(const struct compute *c, uint32_t token)
+{
+    const struct generation *g = c->setup.generation;
+
+    for (uint32_t i = 0; i < g->n_eos; i++)
+        if (g->eos[i] == token)
+            return true;
+    return false;
+}
+
+/* The token of a new position. An answer of a chat that would end before it began is drawn once
+ * more without the tokens that end it. */
+static int draw_new(const struct drawing *d, int32_t i, const float *row, struct sampler_work *work,
+                    uint32_t *token)
+{
+    const struct compute *c = d->c;
+    const struct pick *reason = &d->step->reasons[i];
+    const struct sequence *q = reason->sequence;
+    const struct generation *g = c->setup.generation;
+    uint32_t place = reason->position - q->n_prompt;
+    int rc = 0;
+
+    if (thinking_is_over(&q->thinking))
+        *token = q->thinking.end;
+    else if (q->sampler.is_greedy)
+        *token = (uint32_t)d->logits->best[i];
+    else
+        rc = sampler_draw(&q->sampler, place, row, c->setup.vocab, (struct sampler_ban){0}, work,
+                          token);
+    if (rc == 0 && place == 0 && q->kind == PROMPT_CHAT && is_eos(c, *token))
+        rc = sampler_draw(&q->sampler, place, row, c->setup.vocab,
+                          (struct sampler_ban){g->eos, g->n_eos}, work, token);
+    return rc;
+}
+
 /* Result i of the step: which token it is and how likely it was. */
 static void draw(const struct drawing *d, int32_t i, struct sampler_work *work)
 {
@@ -57,10 +92,7 @@ static void draw(const struct drawing *d, int32_t i, struct sampler_work *work)
         return;
     if (reason->position < q->n_tokens)
         r->token = q->tokens[reason->position];
-    else if (q->sampler.is_greedy)
-        r->token = (uint32_t)d->logits->best[i];
-    else if (sampler_draw(&q->sampler, reason->position - q->n_prompt, row, d->c->setup.vocab, work,
-                          &r->token) != 0) {
+    else if (draw_new(d, i, row, work, &r->token) != 0) {
         r->token = NO_TOKEN;
         return;
     }
@@ -91,16 +123,6 @@ static void place_results(struct compute *c, const struct step *step)
     }
 }
 
-static bool is_eos(const struct compute *c, uint32_t token)
-{
-    const struct generation *g = c->setup.generation;
-
-    for (uint32_t i = 0; i < g->n_eos; i++)
-        if (g->eos[i] == token)
-            return true;
-    return false;
-}
-
 /* Gone from here: the loop may free it from now on. */
 static void let_go(struct compute *c, struct sequence *q, enum sequence_end end)
 {
@@ -129,6 +151,7 @@ static bool settle(struct compute *c, const struct step *step, int32_t i)
         }
         q->tokens[q->n_tokens++] = r->token;
         sampler_see(&q->sampler, r->token, true);
+        thinking_see(&q->thinking, r->token);
     }
     q->n_out = reason->position + 1;
     /* release: the result and its tops before the index */

@@ -86,9 +86,14 @@ static int load_template(struct language *l, const struct root *root,
     struct buf text = {0};
     int rc = read_template(root, config, &text, e);
 
-    if (rc == 0) {
+    if (rc == 0)
         rc = chat_template_new(text.data, text.len, config, &l->chat_template, e);
+    if (rc == 0) {
         l->takes_parts = reads_parts(buf_text(&text));
+        l->reasons = call_form_reasons(l->chat_template);
+        call_form_find(&l->call_form, l->chat_template);
+        l->shows_tools =
+            l->call_form.kind != CALL_FORM_NONE && call_form_shows_tools(l->chat_template);
     }
     buf_free(&text);
     return rc == -ENOENT && e->code == 0 ? 0 : rc;
@@ -121,5 +126,6 @@ void language_free(struct language *l)
 {
     tokenizer_free(&l->tokenizer);
     chat_template_free(&l->chat_template);
+    call_form_free(&l->call_form);
     *l = (struct language){0};
 }

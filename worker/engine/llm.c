@@ -73,22 +73,26 @@ static int start_threads(struct llm *m, struct err *e)
 static int become_loaded(struct llm *m, struct engine_facts *facts, struct err *e)
 {
     const struct loader *l = &m->loader;
+    const struct language *language = &l->checkpoint.language;
     int rc = start_threads(m, e);
 
     if (rc != 0)
         return rc;
     log_loaded(l);
-    speaker_init(&m->speaker, &l->checkpoint.language);
+    speaker_init(&m->speaker, language);
     m->seat = calloc(l->memory.seats, sizeof *m->seat);
     CHECK(m->seat != NULL);
-    *facts =
-        (struct engine_facts){.memory = {.weights_bytes = l->memory.weights,
-                                         .kv_bytes = l->memory.kv,
-                                         .state_bytes = l->memory.states,
-                                         .work_bytes = l->memory.activations + l->memory.sampling},
-                              .seats = l->memory.seats,
-                              .vocab = l->checkpoint.config.vocab_size,
-                              .context = l->memory.context};
+    *facts = (struct engine_facts){
+        .memory = {.weights_bytes = l->memory.weights,
+                   .kv_bytes = l->memory.kv,
+                   .state_bytes = l->memory.states,
+                   .work_bytes = l->memory.activations + l->memory.sampling},
+        .seats = l->memory.seats,
+        .vocab = l->checkpoint.config.vocab_size,
+        .context = l->memory.context,
+        .has_chat = language->chat_template != NULL,
+        .has_tools = language->shows_tools,
+        .has_reasoning = language->reasons && language->think_end != TOKENIZER_NOT_FOUND};
     m->is_loaded = true;
     return 1;
 }
@@ -269,7 +273,22 @@ static void begin_recital(struct llm *m, struct sequence *s)
     if (replay(m, s, &e) != 0)
         refuse(m, s, FAIL_INTERNAL, e.text);
     else
-        reply_accept(m->engine.reply, r, 0, 0);
+        reply_accept(m->engine.reply, r, s->kind == PROMPT_COUNT ? (uint32_t)s->prompt.ids.n : 0,
+                     0);
+}
+
+/* Without </think> in the vocabulary the model does not reason: the prompt was refused else. */
+static struct thinking limit_thinking(const struct llm *m, const struct sequence *s)
+{
+    const struct language *l = &m->loader.checkpoint.language;
+    bool may_end = s->kind == PROMPT_CHAT && l->think_end != TOKENIZER_NOT_FOUND;
+
+    return (struct thinking){
+        .start = l->think_start,
+        .end = l->think_end,
+        .n_left = may_end ? s->request->params.thinking_tokens : THINKING_UNLIMITED,
+        .is_open = s->prompt.starts_reasoning,
+    };
 }
 
 static void begin_answer(struct llm *m, struct sequence *s)
@@ -284,6 +303,7 @@ static void begin_answer(struct llm *m, struct sequence *s)
         return;
     }
     request_begin_answer(r, n_max);
+    s->thinking = limit_thinking(m, s);
     sequence_begin(s, n_max, m->loader.checkpoint.config.vocab_size,
                    m->loader.memory.shape.pages > 0 ? m->loader.memory.shape.page_tokens : 0);
     if (s->has_echo)

@@ -185,17 +185,22 @@ static void join_parts(struct json_object *messages)
     buf_free(&text);
 }
 
-/* What the request gives its template: chat_template_kwargs, and reasoning_effort as templates
- * know it; "none" is what enable_thinking = false means to the Qwen family. */
+/* What the request gives its template: chat_template_kwargs, thinking, and reasoning_effort as
+ * templates know it; "none" is what enable_thinking = false means to the Qwen family. The first of
+ * these that says something counts. */
 static struct json_object *find_arguments(const struct params *p, struct json_object **owned)
 {
     const struct sampling_value *effort = &p->sampling.reasoning_effort;
     struct json_object *arguments = p->sampling.chat_template_kwargs.value;
 
-    if (!effort->is_set)
+    if (!effort->is_set && !p->has_thinking)
         return arguments;
     if (arguments == NULL)
         arguments = *owned = json_new_object();
+    if (p->has_thinking && json_get(arguments, "enable_thinking") == NULL)
+        json_put_bool(arguments, "enable_thinking", p->is_thinking);
+    if (!effort->is_set)
+        return arguments;
     size_t len;
     const char *text = json_string(effort->value, &len);
     if (json_get(arguments, "reasoning_effort") == NULL)
@@ -232,6 +237,22 @@ static bool ends_in_think(const struct buf *text)
     return end >= 7 && memcmp(text->data + end - 7, "<think>", 7) == 0;
 }
 
+/* What this model cannot do, of what a chat asks for. */
+static int check_abilities(const struct language *l, const struct params *p, struct err *e)
+{
+    bool may_think = l->reasons && p->thinking_tokens != THINKING_UNLIMITED;
+
+    if (l->chat_template != NULL && json_length(p->tools) > 0 && !l->shows_tools)
+        return err_set(e, ENOTSUP,
+                       "tools: this model's chat template takes none, or calls them "
+                       "in a form that is not known here");
+    if (may_think && l->think_end == TOKENIZER_NOT_FOUND)
+        return err_set(e, ENOTSUP,
+                       "thinking_tokens: the vocabulary of this model has no </think> that would "
+                       "end its reasoning");
+    return 0;
+}
+
 static int make_from_messages(const struct language *l, struct params *p, struct prompt *out)
 {
     struct err *e = &out->error;
@@ -239,6 +260,8 @@ static int make_from_messages(const struct language *l, struct params *p, struct
     size_t n_cuts = 0;
     size_t *cuts = NULL;
 
+    if (check_abilities(l, p, e) != 0)
+        return -e->code;
     tokenizer_each_special(l->tokenizer, add_special, &b.specials);
     int rc = break_specials(&b, p->root);
     if (rc == 0)
@@ -302,5 +325,5 @@ void prompt_make(const struct language *l, struct params *p, struct prompt *out)
     if (rc == 0 && p->kind == PROMPT_DETOKENIZE)
         detokenize(l, out);
     if (rc != 0)
-        out->code = FAIL_INVALID_REQUEST;
+        out->code = rc == -ENOTSUP ? FAIL_UNSUPPORTED : FAIL_INVALID_REQUEST;
 }

@@ -36,9 +36,15 @@ struct sampler_work {
     struct kern_candidate *candidates; /* [vocab] */
 };
 
+/* Tokens that must not be drawn. */
+struct sampler_ban {
+    const uint32_t *tokens; /* borrowed */
+    uint32_t n;
+};
+
 /* The token at `position` of the answer, from a row of logits that stays as it is. 0, or -ERANGE
  * when no logit is a number. */
 int sampler_draw(const struct sampler *s, uint64_t position, const float *logits, uint32_t vocab,
-                 struct sampler_work *work, uint32_t *token);
+                 struct sampler_ban ban, struct sampler_work *work, uint32_t *token);
 
 #endif

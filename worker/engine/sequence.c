@@ -34,6 +34,7 @@ static void fill_tokens(struct sequence *s)
     for (uint32_t i = from; i < s->n_resume && s->n_tokens < s->n_limit; i++) {
         s->tokens[s->n_tokens++] = s->resume[i];
         sampler_see(&s->sampler, s->resume[i], true);
+        thinking_see(&s->thinking, s->resume[i]);
     }
 }
 

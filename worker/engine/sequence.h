@@ -12,6 +12,7 @@
 #define WORKER_ENGINE_SEQUENCE_H
 
 #include "worker/engine/sampler.h"
+#include "worker/engine/thinking.h"
 #include "worker/request.h"
 #include "worker/text/tokenizer.h"
 
@@ -79,6 +80,7 @@ struct sequence {
     int32_t n_pages, n_pages_max;
     uint64_t age; /* smaller: admitted earlier */
     struct sampler sampler;
+    struct thinking thinking;
     TAILQ_ENTRY(sequence) scheduled; /* waiting or running */
     bool is_running;
 

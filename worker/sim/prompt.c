@@ -43,9 +43,21 @@ static void add_reasoning(struct buf *out, const struct json_object *message)
     }
 }
 
+/* What the model called. */
+static void add_calls(struct buf *out, const struct json_object *calls)
+{
+    for (size_t i = 0; i < json_length(calls); i++) {
+        buf_add_str(out, " <tool_call>");
+        json_write(json_get(json_at(calls, i), "function"), out);
+        buf_add_str(out, "</tool_call>");
+    }
+}
+
 static void render(struct buf *out, const struct params *params)
 {
     add_setting(out, "tools", params->tools);
+    if (params->has_thinking)
+        buf_add_str(out, params->is_thinking ? "thinking: true\n" : "thinking: false\n");
     add_setting(out, "reasoning_effort", params->sampling.reasoning_effort.value);
     add_setting(out, "chat_template_kwargs", params->sampling.chat_template_kwargs.value);
     for (size_t i = 0; i < json_length(params->messages); i++) {
@@ -56,6 +68,7 @@ static void render(struct buf *out, const struct params *params)
         buf_add_str(out, ": ");
         add_reasoning(out, m);
         params_message_text(m, add_text, out);
+        add_calls(out, json_get(m, "tool_calls"));
         buf_add_char(out, '\n');
     }
     if (params->add_generation_prompt)

@@ -77,7 +77,10 @@ static int load(struct engine *g, uint64_t now_ns, struct engine_load *progress,
     s->is_loaded = true;
     *facts = (struct engine_facts){.seats = (uint32_t)s->model->seats,
                                    .vocab = SIM_VOCAB,
-                                   .context = (uint32_t)s->model->limit_context};
+                                   .context = (uint32_t)s->model->limit_context,
+                                   .has_chat = true,
+                                   .has_tools = true,
+                                   .has_reasoning = true};
     return 1;
 }
 
@@ -218,7 +221,7 @@ static int admit_text(struct sim_seat *seat, struct err *e, enum fail_code *code
         return err_set(e, EINVAL, "%u tokens; at most %u at once", seat->prompt.n,
                        ANSWER_TOKENS_MAX);
     }
-    seat->n_said = seat->n_tokens = seat->prompt.n;
+    seat->n_said = seat->n_tokens = r->params.kind != PROMPT_COUNT ? seat->prompt.n : 0;
     request_begin_answer(r, ANSWER_UNLIMITED);
     return 0;
 }
@@ -235,7 +238,7 @@ static int admit(struct sim *s, struct request *r, uint32_t *n_prompt, struct er
     *code = FAIL_INVALID_REQUEST;
     if (sim_prompt_read(&seat->prompt, &r->params, e) != 0)
         return -e->code;
-    *n_prompt = is_answer ? seat->prompt.n : 0;
+    *n_prompt = is_answer || r->params.kind == PROMPT_COUNT ? seat->prompt.n : 0;
     int rc = is_answer ? admit_answer(s, seat, p.answer, e, code) : admit_text(seat, e, code);
     if (rc != 0)
         return rc;
@@ -406,8 +409,9 @@ int sim_init(struct sim *s, const struct config_model *model, uint32_t spawns, s
 {
     uint32_t seats = (uint32_t)model->seats;
 
-    *s = (struct sim){
-        .engine = {.ops = &sim_ops, .wake_fd = -1}, .model = model, .place = {.ring = ring, .vocab = SIM_VOCAB}};
+    *s = (struct sim){.engine = {.ops = &sim_ops, .wake_fd = -1},
+                      .model = model,
+                      .place = {.ring = ring, .vocab = SIM_VOCAB}};
     if (plan_faults(s, spawns, e) != 0)
         return -e->code;
     if (model->simulate_script[0] != '\0' &&
