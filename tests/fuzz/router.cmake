@@ -1,1 +1,2 @@
 cortex_fuzzer(record_fuzz SRC record_fuzz.c LIBS cortex_record)
+cortex_fuzzer(messages_request_fuzz SRC messages_request_fuzz.c LIBS cortex_router)
