@@ -98,6 +98,8 @@
       "How keys and values are kept: auto = as the matrices, bf16 or f32")                         \
     X(memory_mb, INT, "0", 0, 16777216, "MiB", WORKER,                                             \
       "Memory of one worker, weights included; 0 = three quarters of the machine's, shared by all workers") \
+    X(prefix_cache_percent, INT, "25", 0, 90, "%", WORKER,                                         \
+      "Share of the memory for sequences that is kept for the prefixes of earlier prompts; 0 = no prefix cache") \
     X(threads, INT, "0", 0, 256, "", WORKER, "Threads that compute; 0 = one for each CPU of the process") \
     X(batch_tokens, INT, "512", 16, 8192, "tokens", WORKER, "Tokens of one step, at most")         \
     X(decode_stall_ms, INT, "50", 1, 10000, "ms", WORKER,                                          \

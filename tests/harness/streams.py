@@ -105,11 +105,12 @@ class Stream(asyncio.Protocol):
         return found
 
     def normal_bytes(self):
-        """The events as bytes, without what differs from run to run: id, time of creation and the
-        measured times."""
+        """The events as bytes, without what differs from run to run: id, time of creation, the
+        measured times, and what was in the prefix cache."""
         out = b"\n".join(event.data for event in self.events())
         out = re.sub(rb'"id":"[^"]*"', b'"id":"-"', out)
         out = re.sub(rb'"created":\d+', b'"created":0', out)
+        out = re.sub(rb'"cached_tokens":\d+', b'"cached_tokens":0', out)
         return re.sub(rb'"timing":\{[^}]*\}', b'"timing":{}', out)
 
     def choices(self):

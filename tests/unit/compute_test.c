@@ -113,7 +113,10 @@ static void run_answer(struct run *run)
                                   .threads = 1,
                                   .generation = &run->generation,
                                   .vocab = model.config.vocab_size,
-                                  .limits = {32, 2, 4, 2, 8, 16},
+                                  .limits = {.rows = 32,
+                                             .spans = 2,
+                                             .picks = 4,
+                                             .prefix = {.pages = 8, .page_tokens = 16, .slots = 2}},
                                   .weights_bytes = 1 << 20,
                                   .stall_ns = 50000000,
                                   .wake_fd = wake_fd};

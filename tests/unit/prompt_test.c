@@ -105,6 +105,24 @@ static void look_alikes_stay_text(void **state)
     drop(&shown);
 }
 
+/* Where messages begin is what the ids say, for every template. */
+static void the_opener_is_the_last_special_token(void **state)
+{
+    struct prompt p;
+
+    (void)state;
+    make(&language, ASK("\"ab\""), &p);
+    assert_int_equal(p.opener, tokenizer_find_added(language.tokenizer, "<|im_start|>", 12));
+    assert_int_equal(count(&p, p.opener), 2);
+    drop(&p);
+    make(&strings, ASK("\"ab\""), &p);
+    assert_int_equal(p.opener, tokenizer_find_added(strings.tokenizer, "<|end_header_id|>", 17));
+    drop(&p);
+    make(&language, "{\"kind\":\"completion\",\"prompt\":\"<|im_start|>\"}", &p);
+    assert_int_equal(p.opener, PROMPT_NO_OPENER);
+    drop(&p);
+}
+
 /* Tokens that are not special, <think> among them, are what transformers makes of them. */
 static void other_added_tokens_count(void **state)
 {
@@ -281,6 +299,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(look_alikes_stay_text),
+        cmocka_unit_test(the_opener_is_the_last_special_token),
         cmocka_unit_test(other_added_tokens_count),
         cmocka_unit_test(abilities),
         cmocka_unit_test(count_is_the_prompt),

@@ -230,6 +230,17 @@ static void run_step(struct compute *c, const struct step *step)
         thread_wake(c->setup.wake_fd);
 }
 
+/* What the prefix cache has, in figures that are read by themselves. */
+static void publish_prefix(struct compute *c)
+{
+    const struct prefix *p = &c->scheduler.holdings.prefix;
+    uint64_t bytes = (uint64_t)p->n_unused * c->setup.bytes.page +
+                     (uint64_t)p->n_checkpoints * c->setup.bytes.slot;
+
+    atomic_store_explicit(&c->prefix_bytes, bytes, memory_order_relaxed);
+    atomic_store_explicit(&c->prefix_evictions, p->n_evicted, memory_order_relaxed);
+}
+
 /* --- the thread --- */
 
 /* Take what came; false when the thread is to end. */
@@ -281,7 +292,11 @@ static void *run(void *arg)
         has_dropped |= drop_cancelled(c, &c->scheduler.waiting);
         if (has_dropped)
             thread_wake(c->setup.wake_fd);
+        uint64_t n_admitted = c->scheduler.n_admitted;
         const struct step *step = scheduler_build(&c->scheduler, choose_budget(c));
+        publish_prefix(c);
+        if (c->scheduler.n_admitted != n_admitted)
+            thread_wake(c->setup.wake_fd);
         if (step != NULL)
             run_step(c, step);
         else
@@ -295,6 +310,16 @@ static void *run(void *arg)
 static void clear_slot(void *to, int32_t slot)
 {
     forward_clear_slot(to, slot);
+}
+
+static void copy_slot(void *to, int32_t slot, int32_t from)
+{
+    forward_copy_slot(to, slot, from);
+}
+
+static void copy_page(void *to, int32_t page, int32_t from)
+{
+    forward_copy_page(to, page, from);
 }
 
 static void take_memory(struct compute *c)
@@ -329,7 +354,8 @@ int compute_start(struct compute *c, const struct compute_setup *setup, struct e
     STAILQ_INIT(&c->inbox);
     CHECK(pthread_mutex_init(&c->lock, NULL) == 0);
     CHECK(pthread_cond_init(&c->changed, NULL) == 0);
-    scheduler_init(&c->scheduler, &setup->limits, clear_slot, setup->forward);
+    struct holding_memory memory = {clear_slot, copy_slot, copy_page, setup->forward};
+    scheduler_init(&c->scheduler, &setup->limits, &memory);
     take_memory(c);
     int rc = thread_start(&c->thread, "cortex-compute", run, c, e);
     c->is_started = rc == 0;

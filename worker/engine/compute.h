@@ -18,9 +18,10 @@ struct compute_setup {
     const struct generation *generation; /* borrowed: where answers end */
     uint32_t vocab;
     struct scheduler_limits limits;
-    uint64_t weights_bytes; /* for a first guess of how long a step takes */
-    uint64_t stall_ns;      /* how long a prompt may hold up the others' next token */
-    int wake_fd;            /* borrowed */
+    struct forward_bytes bytes; /* of a page, of a slot */
+    uint64_t weights_bytes;     /* for a first guess of how long a step takes */
+    uint64_t stall_ns;          /* how long a prompt may hold up the others' next token */
+    int wake_fd;                /* borrowed */
 };
 
 struct compute {
@@ -39,6 +40,7 @@ struct compute {
 
     /* --- for the loop --- */
     _Atomic uint64_t step_due_ns; /* a step that is not over by then hangs; 0: there is none */
+    _Atomic uint64_t prefix_bytes, prefix_evictions; /* what is kept for others; given up so far */
 };
 
 int compute_start(struct compute *c, const struct compute_setup *setup, struct err *e);

@@ -47,6 +47,12 @@ static void log_loaded(const struct loader *l)
     buf_free(&text);
 }
 
+/* Whether what sequences have read is kept for others. */
+static bool is_keeping(const struct llm *m)
+{
+    return m->loader.settings->prefix_cache_percent > 0;
+}
+
 static int start_threads(struct llm *m, struct err *e)
 {
     struct loader *l = &m->loader;
@@ -59,9 +65,11 @@ static int start_threads(struct llm *m, struct err *e)
                                   .limits = {.rows = shape->rows,
                                              .spans = shape->spans,
                                              .picks = shape->picks,
-                                             .slots = shape->slots,
-                                             .pages = shape->pages,
-                                             .page_tokens = shape->page_tokens},
+                                             .prefix = {.pages = shape->pages,
+                                                        .page_tokens = shape->page_tokens,
+                                                        .slots = shape->slots,
+                                                        .is_keeping = is_keeping(m)}},
+                                  .bytes = l->memory.bytes,
                                   .weights_bytes = l->memory.weights,
                                   .stall_ns = (uint64_t)l->settings->decode_stall_ms * NS_PER_MS,
                                   .wake_fd = m->engine.wake_fd};
@@ -240,6 +248,32 @@ static int replay(struct llm *m, struct sequence *s, struct err *e)
     return 0;
 }
 
+static void accept(struct llm *m, struct sequence *s, uint32_t n_prompt, uint32_t n_cached)
+{
+    s->is_accepted = true;
+    reply_accept(m->engine.reply, s->request, n_prompt, n_cached);
+}
+
+static void count_hit(struct worker_counters *c, const struct sequence *s)
+{
+    counter_add(&c->prefix_hits, s->n_cached > 0);
+    counter_add(&c->prefix_hit_tokens, s->n_cached);
+#define X(constant, counter) counter_add(&c->counter, s->miss == (constant));
+    PREFIX_MISSES(X)
+#undef X
+}
+
+/* Compute has found out how much of it is in the prefix cache. */
+static bool is_admitted(struct llm *m, struct sequence *s)
+{
+    /* acquire: pairs with the scheduler's release */
+    if (!atomic_load_explicit(&s->is_admitted, memory_order_acquire))
+        return false;
+    count_hit(m->engine.reply->counters, s);
+    accept(m, s, s->n_prompt, s->n_cached);
+    return true;
+}
+
 /* How many tokens may be generated, or a refusal. */
 static enum fail_code check_context(const struct llm *m, const struct sequence *s, uint32_t *n_max,
                                     struct err *e)
@@ -273,8 +307,7 @@ static void begin_recital(struct llm *m, struct sequence *s)
     if (replay(m, s, &e) != 0)
         refuse(m, s, FAIL_INTERNAL, e.text);
     else
-        reply_accept(m->engine.reply, r, s->kind == PROMPT_COUNT ? (uint32_t)s->prompt.ids.n : 0,
-                     0);
+        accept(m, s, s->kind == PROMPT_COUNT ? (uint32_t)s->prompt.ids.n : 0, 0);
 }
 
 /* Without </think> in the vocabulary the model does not reason: the prompt was refused else. */
@@ -313,9 +346,11 @@ static void begin_answer(struct llm *m, struct sequence *s)
         refuse(m, s, FAIL_INTERNAL, e.text);
         return;
     }
-    reply_accept(m->engine.reply, r, s->n_prompt, 0);
-    if (s->n_out >= s->n_limit)
-        return; /* nothing to compute: no new token, and no log-probability of an old one */
+    if (s->n_out >= s->n_limit) {
+        /* nothing to compute: no new token, and no log-probability of an old one */
+        accept(m, s, s->n_prompt, 0);
+        return;
+    }
     s->is_with_compute = true;
     compute_give(&m->compute, s);
 }
@@ -432,6 +467,17 @@ static bool take_turn(struct llm *m, struct sequence *s, bool *has_taken, uint64
     return false;
 }
 
+static void show_prefix(struct llm *m)
+{
+    struct worker_counters *to = m->engine.reply->counters;
+
+    counter_set(&to->prefix_cached_bytes,
+                atomic_load_explicit(&m->compute.prefix_bytes, memory_order_relaxed));
+    uint64_t n = atomic_load_explicit(&m->compute.prefix_evictions, memory_order_relaxed);
+    counter_add(&to->prefix_evictions, n - m->n_evictions);
+    m->n_evictions = n;
+}
+
 static void step(struct engine *g, uint64_t now_ns)
 {
     struct llm *m = llm_of(g);
@@ -445,10 +491,11 @@ static void step(struct engine *g, uint64_t now_ns)
             continue;
         if (s->is_with_front)
             take_prompt(m, s);
-        if (s->request != NULL)
+        if (s->request != NULL && (s->is_accepted || is_admitted(m, s)))
             is_done &= take_turn(m, s, &has_taken, now_ns);
     }
     free_returned(m);
+    show_prefix(m);
     if (has_taken)
         compute_kick(&m->compute);
     if (!is_done)

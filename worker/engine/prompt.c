@@ -253,6 +253,18 @@ static int check_abilities(const struct language *l, const struct params *p, str
     return 0;
 }
 
+/* The last special token of a prompt is what opens the answer, or a part of that; so do messages
+ * begin. */
+static uint32_t find_opener(const struct language *l, const struct token_ids *ids)
+{
+    for (size_t i = ids->n; i-- > 0;) {
+        uint32_t id = ids->id[i];
+        if (tokenizer_is_special(l->tokenizer, id) && id != l->think_start && id != l->think_end)
+            return id;
+    }
+    return PROMPT_NO_OPENER;
+}
+
 static int make_from_messages(const struct language *l, struct params *p, struct prompt *out)
 {
     struct err *e = &out->error;
@@ -272,6 +284,7 @@ static int make_from_messages(const struct language *l, struct params *p, struct
         struct tokenizer_input in = {
             .text = out->text.data, .len = out->text.len, .cuts = cuts, .n_cuts = n_cuts};
         rc = tokenizer_encode(l->tokenizer, &in, &out->ids, e);
+        out->opener = find_opener(l, &out->ids);
         out->starts_reasoning = p->kind == PROMPT_CHAT && ends_in_think(&out->text);
         buf_free(&out->text);
     }
@@ -316,6 +329,7 @@ void prompt_make(const struct language *l, struct params *p, struct prompt *out)
 {
     int rc;
 
+    out->opener = PROMPT_NO_OPENER;
     if (p->messages != NULL)
         rc = make_from_messages(l, p, out);
     else if (json_type_of(p->prompt) == JSON_STRING)

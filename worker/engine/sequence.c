@@ -9,7 +9,8 @@ struct sequence *sequence_new(void)
     struct sequence *s = calloc(1, sizeof *s);
 
     CHECK(s != NULL);
-    s->slot = -1;
+    s->slot = PREFIX_NONE;
+    s->prompt.opener = PROMPT_NO_OPENER;
     return s;
 }
 

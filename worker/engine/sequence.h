@@ -11,6 +11,7 @@
 #ifndef WORKER_ENGINE_SEQUENCE_H
 #define WORKER_ENGINE_SEQUENCE_H
 
+#include "worker/engine/prefix.h"
 #include "worker/engine/sampler.h"
 #include "worker/engine/thinking.h"
 #include "worker/request.h"
@@ -23,9 +24,12 @@
 #define SEQUENCE_RING  128 /* results that fit: a power of two, more than those of one step */
 _Static_assert((SEQUENCE_RING & (SEQUENCE_RING - 1)) == 0, "indices wrap by masking");
 
+#define PROMPT_NO_OPENER TOKENIZER_NOT_FOUND
+
 /* What the front thread makes of a request. */
 struct prompt {
     struct token_ids ids;  /* owned */
+    uint32_t opener;       /* the special token that opens messages, or PROMPT_NO_OPENER */
     struct buf text;       /* owned: the rendered prompt, for PROMPT_TEMPLATE */
     bool starts_reasoning; /* the answer begins inside <think> */
     enum fail_code code;   /* when error.code is set: it is refused */
@@ -45,6 +49,14 @@ struct result_top {
     float logprob;
 };
 
+/* worker/engine/marks.h: positions in the prompt, 0: none. */
+struct marks {
+    uint32_t begin;   /* of what had to be read */
+    uint32_t last;    /* mark that was passed, or begin */
+    uint32_t opening; /* of the last message */
+    uint32_t branch;  /* where it left what is known */
+};
+
 enum sequence_end { END_NONE, END_EOS, END_LENGTH, END_FAILED };
 
 struct sequence {
@@ -53,6 +65,7 @@ struct sequence {
     /* --- loop --- */
     struct request *request; /* NULL: forgotten, to be freed once it has come back */
     bool is_with_front, is_with_compute;
+    bool is_accepted; /* said */
     struct detokenizer detokenizer;
     enum channel channel;
     bool is_fresh; /* of this channel nothing was shown yet: line ends are left out */
@@ -78,6 +91,8 @@ struct sequence {
     int32_t slot;    /* DeltaNet state; -1: none */
     int32_t *pages;  /* owned: [n_pages_max] */
     int32_t n_pages, n_pages_max;
+    int32_t n_shared; /* of these, whole ones that the prefix cache knows */
+    struct marks marks;
     uint64_t age; /* smaller: admitted earlier */
     struct sampler sampler;
     struct thinking thinking;
@@ -85,6 +100,9 @@ struct sequence {
     bool is_running;
 
     /* --- results: compute writes, loop reads --- */
+    _Atomic bool is_admitted;      /* from here on these two are fixed */
+    uint32_t n_cached;             /* tokens found in the prefix cache at first */
+    enum prefix_miss miss;         /* why not more */
     struct result *results;        /* owned: [SEQUENCE_RING] */
     struct result_top *tops;       /* owned: [SEQUENCE_RING][n_top], NULL without */
     _Atomic uint32_t results_head; /* loop: next to read */

@@ -106,7 +106,7 @@ int forward_run(struct forward *f, const struct forward_batch *b, struct forward
     return rc;
 }
 
-/* --- slots --- */
+/* --- slots and pages --- */
 
 struct clearing {
     char *from;
@@ -132,4 +132,38 @@ void forward_clear_slot(struct forward *f, int32_t slot)
         return;
     struct clearing c = {(char *)f->slots.base + (size_t)slot * f->slots.stride, f->slots.stride};
     kern_pool_run(f->pool, clear_part, &c);
+}
+
+struct copying {
+    const struct kern_ops *ops;
+    struct kern_copy copy;
+};
+
+static int copy_part(struct kern_thread *th, void *arg)
+{
+    const struct copying *c = arg;
+
+    return c->ops->copy(th, &c->copy);
+}
+
+static void copy_block(struct forward *f, void *base, size_t stride, int32_t to, int32_t from)
+{
+    struct copying c = {f->ops,
+                        {.to = (char *)base + (size_t)to * stride,
+                         .from = (char *)base + (size_t)from * stride,
+                         .bytes = stride}};
+
+    CHECK(kern_pool_run(f->pool, copy_part, &c) == 0);
+}
+
+void forward_copy_slot(struct forward *f, int32_t to, int32_t from)
+{
+    CHECK(to >= 0 && to < f->slots.count && from >= 0 && from < f->slots.count);
+    copy_block(f, f->slots.base, f->slots.stride, to, from);
+}
+
+void forward_copy_page(struct forward *f, int32_t to, int32_t from)
+{
+    CHECK(to >= 0 && to < f->kv.pages && from >= 0 && from < f->kv.pages);
+    copy_block(f, f->kv.base, f->kv.stride, to, from);
 }

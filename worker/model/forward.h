@@ -48,6 +48,10 @@ void forward_free(struct forward **f);
 
 /* A slot for a new sequence: as if nothing was read yet. */
 void forward_clear_slot(struct forward *f, int32_t slot);
+/* All of one slot, or of one page of every attention layer: a sequence that has read so much can go
+ * on in the copy with the same bits. */
+void forward_copy_slot(struct forward *f, int32_t to, int32_t from);
+void forward_copy_page(struct forward *f, int32_t to, int32_t from);
 
 struct forward_batch {
     const int32_t *ids; /* [rows] */
