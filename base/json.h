@@ -47,6 +47,10 @@ enum json_type { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSO
 const char *json_type_name(enum json_type type);
 enum json_type json_type_of(const struct json_object *o);
 
+/* There, and of that type; a string, and this one. */
+bool json_is(const struct json_object *o, enum json_type type);
+bool json_is_string(const struct json_object *o, const char *text);
+
 /* Member or NULL; a member that is null counts as absent. Borrowed. */
 struct json_object *json_get(const struct json_object *o, const char *key);
 size_t json_length(const struct json_object *o); /* of an array or object, else 0 */

@@ -15,6 +15,8 @@ enum handler_result responses_create(struct exchange *x);
 enum handler_result responses_show(struct exchange *x);
 enum handler_result responses_delete(struct exchange *x);
 enum handler_result responses_post(struct exchange *x);
+enum handler_result messages_create(struct exchange *x);
+enum handler_result messages_count(struct exchange *x);
 enum handler_result texts_tokenize(struct exchange *x);
 enum handler_result texts_detokenize(struct exchange *x);
 enum handler_result texts_apply_template(struct exchange *x);

@@ -17,11 +17,16 @@
 #define IN_TEMPLATE   (1u << DIALECT_TEMPLATE)
 #define IN_EMBEDDING  (1u << DIALECT_EMBEDDING)
 #define IN_RESPONSES  (1u << DIALECT_RESPONSES)
+#define IN_ANTHROPIC  (1u << DIALECT_MESSAGES)
+#define IN_COUNT      (1u << DIALECT_COUNT)
 #define IN_BOTH       (IN_CHAT | IN_COMPLETION)
-#define IN_ANSWERS    (IN_BOTH | IN_RESPONSES) /* those that generate */
+#define IN_OPENAI     (IN_BOTH | IN_RESPONSES)
+#define IN_ANSWERS    (IN_OPENAI | IN_ANTHROPIC) /* those that generate */
+#define IN_TURNS      (IN_ANTHROPIC | IN_COUNT)
 #define IN_TEXTS      (IN_TOKENIZE | IN_TEMPLATE)
 #define IN_MESSAGES   (IN_CHAT | IN_TEXTS)
-#define IN_ALL        (IN_ANSWERS | IN_TEXTS | IN_DETOKENIZE | IN_EMBEDDING)
+#define IN_TEMPLATED  (IN_MESSAGES | IN_TURNS | IN_RESPONSES)
+#define IN_ALL        (IN_ANSWERS | IN_TEXTS | IN_DETOKENIZE | IN_COUNT | IN_EMBEDDING)
 
 /* X(name, type, least, most, dialects, use)
  * type: NUMBER INTEGER BOOL STRING OBJECT ARRAY, OBJECTS = array of objects, STOP = string or array
@@ -40,8 +45,8 @@
     X(prompt, STRING, 0, TEXT_MAX, IN_TOKENIZE, OWN)                                               \
     X(content, STRING, 0, TEXT_MAX, IN_TOKENIZE, OWN)                                              \
     X(tokens, ARRAY, 0, 100000, IN_DETOKENIZE, OWN)                                                \
-    X(stream, BOOL, 0, 1, IN_ANSWERS, OWN)                                                            \
-    X(stream_options, OBJECT, 0, 0, IN_ANSWERS, OWN) /* usage comes always */                         \
+    X(stream, BOOL, 0, 1, IN_ANSWERS, OWN)                                                         \
+    X(stream_options, OBJECT, 0, 0, IN_OPENAI, OWN) /* usage comes always */                       \
     X(max_tokens, INTEGER, 1, 16777216, IN_CHAT, OWN)                                              \
     X(max_tokens, INTEGER, 0, 16777216, IN_COMPLETION, OWN) /* 0: with echo only */                \
     X(max_completion_tokens, INTEGER, 1, 16777216, IN_CHAT, OWN)                                   \
@@ -51,18 +56,18 @@
     X(top_logprobs, INTEGER, 0, 20, IN_CHAT, OWN)                                                  \
     X(logprobs, INTEGER, 0, 20, IN_COMPLETION, OWN)                                                \
     X(echo, BOOL, 0, 1, IN_COMPLETION, OWN)                                                        \
-    X(stop, STOP, 0, 16, IN_ANSWERS, OWN)                                                             \
-    X(seed, INTEGER, -9223372036854775807., 9223372036854775807., IN_ANSWERS, OWN)                    \
-    X(temperature, NUMBER, 0, 2, IN_ANSWERS, FORWARD)                                                 \
-    X(top_p, NUMBER, 0, 1, IN_ANSWERS, FORWARD)                                                       \
-    X(top_k, INTEGER, -1, 1000000, IN_ANSWERS, FORWARD)                                               \
-    X(min_p, NUMBER, 0, 1, IN_ANSWERS, FORWARD)                                                       \
-    X(presence_penalty, NUMBER, -2, 2, IN_ANSWERS, FORWARD)                                           \
-    X(frequency_penalty, NUMBER, -2, 2, IN_ANSWERS, FORWARD)                                          \
-    X(repetition_penalty, NUMBER, 0.01, 10, IN_ANSWERS, FORWARD)                                      \
-    X(logit_bias, BIAS, -100, 100, IN_ANSWERS, FORWARD)                                               \
-    X(reasoning_effort, STRING, 1, 32, IN_MESSAGES | IN_RESPONSES, FORWARD)                                       \
-    X(chat_template_kwargs, OBJECT, 0, 0, IN_MESSAGES | IN_RESPONSES, FORWARD)                                    \
+    X(stop, STOP, 0, 16, IN_OPENAI, OWN)                                                           \
+    X(seed, INTEGER, -9223372036854775807., 9223372036854775807., IN_ANSWERS, OWN)                 \
+    X(temperature, NUMBER, 0, 2, IN_ANSWERS, FORWARD)                                              \
+    X(top_p, NUMBER, 0, 1, IN_ANSWERS, FORWARD)                                                    \
+    X(top_k, INTEGER, -1, 1000000, IN_ANSWERS, FORWARD)                                            \
+    X(min_p, NUMBER, 0, 1, IN_ANSWERS, FORWARD)                                                    \
+    X(presence_penalty, NUMBER, -2, 2, IN_ANSWERS, FORWARD)                                        \
+    X(frequency_penalty, NUMBER, -2, 2, IN_ANSWERS, FORWARD)                                       \
+    X(repetition_penalty, NUMBER, 0.01, 10, IN_ANSWERS, FORWARD)                                   \
+    X(logit_bias, BIAS, -100, 100, IN_ANSWERS, FORWARD)                                            \
+    X(reasoning_effort, STRING, 1, 32, IN_MESSAGES | IN_RESPONSES, FORWARD)                        \
+    X(chat_template_kwargs, OBJECT, 0, 0, IN_TEMPLATED, FORWARD)                                   \
     X(add_special_tokens, BOOL, 0, 1, IN_COMPLETION | IN_TOKENIZE, OWN)                            \
     X(add_generation_prompt, BOOL, 0, 1, IN_TEXTS, OWN)                                            \
     X(with_pieces, BOOL, 0, 1, IN_TOKENIZE, OWN)                                                   \
@@ -87,7 +92,16 @@
     X(truncation, STRING, 1, 32, IN_RESPONSES, OWN)                                                \
     X(background, BOOL, 0, 1, IN_RESPONSES, DEFAULT)                                               \
     X(prompt, OBJECT, 0, 0, IN_RESPONSES, NEVER)                                                   \
-    X(conversation, ANY, 0, 0, IN_RESPONSES, NEVER)
+    X(conversation, ANY, 0, 0, IN_RESPONSES, NEVER)                                                \
+    X(messages, OBJECTS, 1, 100000, IN_TURNS, OWN)                                                 \
+    X(system, ANY, 0, 0, IN_TURNS, OWN)                                                            \
+    X(max_tokens, INTEGER, 1, 16777216, IN_ANTHROPIC, OWN)                                         \
+    X(stop_sequences, STOP, 0, 16, IN_ANTHROPIC, OWN)                                              \
+    X(tools, OBJECTS, 0, 1024, IN_TURNS, OWN)                                                      \
+    X(tool_choice, OBJECT, 0, 0, IN_TURNS, OWN)                                                    \
+    X(thinking, OBJECT, 0, 0, IN_TURNS, OWN)                                                       \
+    X(output_config, OBJECT, 0, 0, IN_TURNS, OWN)                                                  \
+    X(output_format, OBJECT, 0, 0, IN_TURNS, OWN) /* its older place */
 
 enum param_type { PARAM_NUMBER, PARAM_INTEGER, PARAM_BOOL, PARAM_STRING, PARAM_OBJECT, PARAM_ARRAY,
                   PARAM_OBJECTS, PARAM_STOP, PARAM_BIAS, PARAM_CHOICE, PARAM_ANY };
@@ -109,6 +123,7 @@ struct params {
     bool add_special_tokens, add_generation_prompt;
     bool has_seed;
     uint64_t seed;
+    const struct json_object *effort; /* borrowed from the body: likewise, of output_config */
 };
 
 /* What is wrong with a request. */

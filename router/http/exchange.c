@@ -19,6 +19,8 @@ static const char *status_text(int status)
         return #text;
         HTTP_STATUS_MAP(X)
 #undef X
+    case 529: /* Anthropic's, beside 503 */
+        return "Overloaded";
     default:
         return "Unknown";
     }
@@ -395,6 +397,8 @@ static void add_head(struct conn *c, int status, const char *type, const char *h
     buf_add_str(out, "\r\nContent-Type: ");
     buf_add_str(out, type);
     buf_add_str(out, "\r\nx-request-id: ");
+    buf_add_str(out, c->x.request_id);
+    buf_add_str(out, "\r\nrequest-id: ");
     buf_add_str(out, c->x.request_id);
     buf_add_str(out, "\r\n");
     buf_add_str(out, headers);
