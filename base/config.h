@@ -57,6 +57,9 @@
     X(tls_cert, STR, "", 0, 0, "", LIVE, "PEM certificate chain; with tls_key the client API is TLS")\
     X(tls_key, STR, "", 0, 0, "", LIVE, "PEM private key")                                         \
     X(body_max_mb, INT, "64", 1, 190, "MiB", LIVE, "Largest request body")                        \
+    X(responses_store_mb, INT, "256", 0, 1048576, "MiB", LIVE,                                     \
+      "Memory for responses that clients may continue or ask for again; 0 = none are kept")        \
+    X(responses_store_max, INT, "10000", 1, 1000000, "", LIVE, "And how many, at most")            \
     X(max_connections, INT, "16384", 1, 1000000, "", LIVE, "Client connections at once")           \
     X(connections_per_address, INT, "256", 1, 1000000, "", LIVE,                                   \
       "Connections of one remote address at once; loopback is not limited")                        \
@@ -98,6 +101,8 @@
       "How keys and values are kept: auto = as the matrices, bf16 or f32")                         \
     X(memory_mb, INT, "0", 0, 16777216, "MiB", WORKER,                                             \
       "Memory of one worker, weights included; 0 = three quarters of the machine's, shared by all workers") \
+    X(prefix_cache_percent, INT, "25", 0, 90, "%", WORKER,                                         \
+      "Share of the memory for sequences that is kept for the prefixes of earlier prompts; 0 = no prefix cache") \
     X(threads, INT, "0", 0, 256, "", WORKER, "Threads that compute; 0 = one for each CPU of the process") \
     X(batch_tokens, INT, "512", 16, 8192, "tokens", WORKER, "Tokens of one step, at most")         \
     X(decode_stall_ms, INT, "50", 1, 10000, "ms", WORKER,                                          \

@@ -50,6 +50,14 @@ struct json_reader *json_reader_new(void)
     return r;
 }
 
+struct json_reader *json_reader_new_large(uint32_t nodes_max)
+{
+    struct json_reader *r = json_reader_new();
+
+    json_check_allow_nodes(r->check, nodes_max);
+    return r;
+}
+
 void json_reader_free(struct json_reader **r)
 {
     if (*r == NULL)
@@ -146,10 +154,9 @@ int json_parse(const char *data, size_t len, struct json_object **root, struct e
 int json_parse_large(const char *data, size_t len, uint32_t nodes_max, struct json_object **root,
                      struct err *e)
 {
-    struct json_reader *r = json_reader_new();
+    struct json_reader *r = json_reader_new_large(nodes_max);
 
     *root = NULL;
-    json_check_allow_nodes(r->check, nodes_max);
     int rc = json_reader_feed(r, data, len, e);
     if (rc == 0)
         rc = json_reader_finish(r, root, e);
@@ -224,6 +231,21 @@ enum json_type json_type_of(const struct json_object *o)
         return JSON_OBJECT;
     }
     CHECK_UNREACHABLE("a type json-c does not list");
+}
+
+bool json_is(const struct json_object *o, enum json_type type)
+{
+    return o != NULL && json_type_of(o) == type;
+}
+
+bool json_is_string(const struct json_object *o, const char *text)
+{
+    size_t len;
+
+    if (!json_is(o, JSON_STRING))
+        return false;
+    const char *found = json_string(o, &len);
+    return len == strlen(text) && memcmp(found, text, len) == 0;
 }
 
 struct json_object *json_get(const struct json_object *o, const char *key)
@@ -388,6 +410,11 @@ void json_append(struct json_object *array, struct json_object *value)
 {
     CHECK(json_type_of(array) == JSON_ARRAY && value != NULL);
     CHECK(json_object_array_add(array, value) == 0);
+}
+
+void json_remove(struct json_object *o, const char *key)
+{
+    json_object_object_del(o, key);
 }
 
 void json_set_string(struct json_object *o, const char *text, size_t len)

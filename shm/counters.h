@@ -66,7 +66,14 @@
     X(worker_steps, COUNTER, NONE, "Engine steps")                                                 \
     X(worker_cancels, COUNTER, NONE, "Requests cancelled at a step boundary")                      \
     X(worker_credit_waits, COUNTER, NONE, "Times a request waited for credit")                     \
-    X(worker_ring_full, COUNTER, NONE, "Events that waited because the ring was full")
+    X(worker_ring_full, COUNTER, NONE, "Events that waited because the ring was full")             \
+    X(prefix_hits, COUNTER, NONE, "Requests that found a part of their prompt in the prefix cache") \
+    X(prefix_hit_tokens, COUNTER, NONE, "Prompt tokens that were found there")                     \
+    X(prefix_diverged, COUNTER, NONE, "Requests with a prompt that went on as none before it")     \
+    X(prefix_evicted, COUNTER, NONE, "Requests that could have used more, had it not been evicted") \
+    X(prefix_no_checkpoint, COUNTER, NONE, "Requests with more known tokens, but no state behind them") \
+    X(prefix_evictions, COUNTER, NONE, "Pages and states evicted from the prefix cache")           \
+    X(prefix_cached_bytes, GAUGE, BYTES, "Pages and states that only the prefix cache holds")
 
 /* X(name, help): times in seconds on the common bounds. */
 #define MODEL_HISTOGRAMS(X)                                                                        \

@@ -1,73 +1,99 @@
 #include "worker/answer.h"
 
 #include "base/check.h"
-#include "base/utf8.h"
-
-#include <string.h>
 
 static const struct stop_list no_stops;
 
-void answer_init(struct answer *a, const struct stop_list *stops, uint32_t n_max)
+void answer_init(struct answer *a, const struct answer_rules *rules)
 {
-    *a = (struct answer){.stops = stops, .n_max = n_max, .channel = CHANNEL_CONTENT};
-    stop_init(&a->content, stops);
-    stop_init(&a->reasoning, &no_stops);
+    *a = (struct answer){.rules = *rules};
+    stop_init(&a->bytes, &no_stops);
+    calls_init(&a->calls, rules->tools, rules->has_single_call);
+    stop_init(&a->content, rules->stops);
 }
 
 void answer_echo(struct answer *a, uint32_t n_echo)
 {
     CHECK(a->n_tokens == 0);
     a->n_echo = n_echo;
-    a->content.list = n_echo > 0 ? &no_stops : a->stops;
+    a->content.list = n_echo > 0 ? &no_stops : a->rules.stops;
 }
 
 void answer_free(struct answer *a)
 {
+    stop_free(&a->bytes);
+    calls_free(&a->calls);
     stop_free(&a->content);
-    stop_free(&a->reasoning);
-    buf_free(&a->ready);
+    parts_free(&a->read);
+    buf_free(&a->text);
+    buf_free(&a->shown);
+    parts_free(&a->ready);
 }
 
-/* A part is opened with an empty head, filled by stop.c, and closed; an empty one is taken back. */
-static size_t open_part(struct answer *a)
+static void show(struct answer *a, enum channel channel, const char *text, size_t len)
 {
-    size_t at = buf_pending(&a->ready);
-    struct part_head head = {.channel = (uint8_t)a->channel};
-
-    buf_add(&a->ready, &head, sizeof head);
-    return at;
+    parts_add(&a->ready, channel, text, len);
+    a->has_shown |= len > 0;
+    a->has_call |= channel == CHANNEL_CALL;
 }
 
-static void close_part(struct answer *a, size_t at)
+static void flush_content(struct answer *a)
 {
-    size_t len = buf_pending(&a->ready) - at - sizeof(struct part_head);
-
-    if (len == 0) {
-        a->ready.len -= sizeof(struct part_head);
-        return;
-    }
-    CHECK(len <= UINT16_MAX);
-    struct part_head head = {.len = (uint16_t)len, .channel = (uint8_t)a->channel};
-    memcpy(a->ready.data + a->ready.pos + at, &head, sizeof head);
-}
-
-static struct stop *current_stop(struct answer *a)
-{
-    return a->channel == CHANNEL_CONTENT ? &a->content : &a->reasoning;
-}
-
-static void flush_channel(struct answer *a)
-{
-    size_t at = open_part(a);
-
-    stop_flush(current_stop(a), &a->ready);
+    buf_clear(&a->shown);
+    stop_flush(&a->content, &a->shown);
+    show(a, CHANNEL_CONTENT, a->shown.data, buf_pending(&a->shown));
     a->is_stopped |= a->content.is_over;
-    close_part(a, at);
+}
+
+static void show_content(struct answer *a, const char *text, size_t len)
+{
+    buf_clear(&a->shown);
+    a->is_stopped |= stop_push(&a->content, text, len, &a->shown) != 0;
+    show(a, CHANNEL_CONTENT, a->shown.data, buf_pending(&a->shown));
+}
+
+/* What came out of calls: its content goes through the stop strings. */
+static void show_read(struct answer *a)
+{
+    struct part_view v;
+
+    for (size_t at = 0; !a->is_stopped && parts_next(&a->read, &at, &v);) {
+        if (v.channel == CHANNEL_CONTENT) {
+            show_content(a, v.text, v.len);
+            continue;
+        }
+        flush_content(a);
+        if (!a->is_stopped)
+            show(a, v.channel, v.text, v.len);
+    }
+    parts_clear(&a->read);
+}
+
+static void read_text(struct answer *a)
+{
+    if (buf_pending(&a->text) > 0)
+        calls_push(&a->calls, a->text.data, buf_pending(&a->text), &a->read);
+    buf_clear(&a->text);
+}
+
+/* Another channel: half a character is none, what may be a call is none, nor a stop string. */
+static void turn(struct answer *a, enum channel channel)
+{
+    bool changes = calls_channel(&a->calls, channel) != a->calls.channel;
+
+    if (changes) {
+        stop_flush(&a->bytes, &a->text);
+        read_text(a);
+    }
+    calls_turn(&a->calls, channel, &a->read);
+    show_read(a);
+    if (changes)
+        flush_content(a);
 }
 
 static bool is_full(const struct answer *a)
 {
-    return a->n_tokens >= a->n_echo && a->n_tokens - a->n_echo >= a->n_max;
+    return a->n_tokens >= a->n_echo && a->n_tokens - a->n_echo >= a->rules.n_max;
 }
 
 void answer_add(struct answer *a, const struct token *token)
@@ -76,63 +102,39 @@ void answer_add(struct answer *a, const struct token *token)
     CHECK(token->len <= TOKEN_TEXT_MAX);
     CHECK(token->is_prompt == (a->n_tokens < a->n_echo));
     if (a->n_tokens++ == a->n_echo) /* nothing is held back then but half a character */
-        a->content.list = a->stops;
-    if (token->channel != a->channel) {
-        flush_channel(a);
-        a->channel = token->channel;
-    }
-    if (token->len == 0 || a->is_stopped)
+        a->content.list = a->rules.stops;
+    turn(a, token->channel);
+    if (a->is_stopped)
         return;
-    size_t at = open_part(a);
-    if (stop_push(current_stop(a), token->text, token->len, &a->ready) != 0)
-        a->is_stopped = true;
-    close_part(a, at);
+    stop_push(&a->bytes, token->text, token->len, &a->text);
+    read_text(a);
+    show_read(a);
+    a->is_stopped |= a->calls.is_over;
 }
 
-void answer_end(struct answer *a)
+enum finish_reason answer_end(struct answer *a, enum finish_reason reason)
 {
+    if (!a->is_stopped) {
+        stop_flush(&a->bytes, &a->text);
+        read_text(a);
+        calls_end(&a->calls, reason == FINISH_LENGTH, &a->read);
+        show_read(a);
+    }
     if (!a->is_stopped)
-        flush_channel(a);
-}
-
-/* The longest beginning of at most max bytes that does not cut a sequence. */
-static size_t cut_text(const char *text, size_t len, size_t max)
-{
-    if (len <= max)
-        return len;
-    while (max > 0 && ((unsigned char)text[max] & 0xc0) == 0x80)
-        max--;
-    return max;
+        flush_content(a);
+    if (a->is_stopped)
+        reason = FINISH_STOP;
+    return reason == FINISH_STOP && a->has_call ? FINISH_TOOL_CALLS : reason;
 }
 
 uint8_t answer_take(struct answer *a, struct buf *out)
 {
-    size_t room = TOKEN_TEXT_MAX;
-    uint8_t n = 0;
+    uint32_t n = a->ready.n;
 
-    while (buf_pending(&a->ready) > 0 && n < UINT8_MAX) {
-        char *front = a->ready.data + a->ready.pos;
-        struct part_head head;
-        memcpy(&head, front, sizeof head);
-        const char *text = front + sizeof head;
-        size_t len = cut_text(text, head.len, room);
-        if (len == 0)
-            break;
-        struct part_head taken = {.len = (uint16_t)len, .channel = head.channel};
-        buf_add(out, &taken, sizeof taken);
-        buf_add(out, text, len);
-        n++;
-        room -= len;
-        if (len < head.len) {
-            /* the head moves up to the rest of its text */
-            head.len = (uint16_t)(head.len - len);
-            memcpy(front + len, &head, sizeof head);
-            buf_consume(&a->ready, len);
-            break;
-        }
-        buf_consume(&a->ready, sizeof head + len);
-    }
-    return n;
+    CHECK(n <= PARTS_MAX && a->ready.text_len <= PARTS_TEXT_MAX);
+    buf_add(out, a->ready.buf.data, buf_pending(&a->ready.buf));
+    parts_clear(&a->ready);
+    return (uint8_t)n;
 }
 
 bool answer_is_over(const struct answer *a, enum finish_reason *reason)

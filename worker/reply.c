@@ -105,12 +105,9 @@ bool reply_credit(struct reply *p, struct request *r, uint32_t credit)
     return !r->is_blocked;
 }
 
-void reply_accept(struct reply *p, struct request *r, uint32_t prompt_tokens,
-                  uint32_t cached_tokens)
+void reply_accept(struct reply *p, struct request *r, const struct accept_body *body)
 {
-    struct accept_body body = {.prompt_tokens = prompt_tokens, .cached_tokens = cached_tokens};
-
-    send_record(p, r, RING_ACCEPT, &body, sizeof body);
+    send_record(p, r, RING_ACCEPT, body, sizeof *body);
 }
 
 /* The pieces of a tokenised text are bytes, each for itself: told as the token's own top, never as
@@ -179,9 +176,6 @@ void reply_token(struct reply *p, struct request *r, const struct token *token, 
 
     if (token->is_prompt)
         head.flags |= TOKEN_PROMPT;
-    if (token->channel == CHANNEL_REASONING)
-        head.flags |= TOKEN_REASONING;
-
     CHECK(!r->is_ending && !r->is_blocked && head.index < r->credit);
     if (r->first_ns == 0)
         r->first_ns = now_ns;
@@ -189,26 +183,38 @@ void reply_token(struct reply *p, struct request *r, const struct token *token, 
     buf_clear(&p->scratch);
     buf_add(&p->scratch, &head, sizeof head);
     head.n_parts = answer_take(&r->answer, &p->scratch);
+    if (answer_is_reasoning(&r->answer))
+        head.flags |= TOKEN_REASONING;
     memcpy(p->scratch.data, &head, sizeof head);
     add_tops(&p->scratch, token);
     send_record(p, r, RING_TOKEN, p->scratch.data, buf_pending(&p->scratch));
     counter_add(&p->counters->worker_tokens, 1);
 }
 
+/* An empty turn, and not because the client wanted it so. */
+static bool is_empty(const struct request *r, const struct done_head *head)
+{
+    return r->params.kind == PROMPT_CHAT && head->reason == FINISH_STOP && head->stop == 0 &&
+           !r->answer.has_shown;
+}
+
 void reply_done(struct reply *p, struct request *r, enum finish_reason reason, uint64_t now_ns)
 {
     uint64_t first_ns = r->first_ns != 0 ? r->first_ns : now_ns;
     struct done_head head = {.index = r->answer.n_tokens,
-                             .reason = reason,
+                             .reason = answer_end(&r->answer, reason),
                              .prefill_ns = first_ns - r->submitted_ns,
-                             .decode_ns = now_ns - first_ns};
+                             .decode_ns = now_ns - first_ns,
+                             .stop = answer_stop(&r->answer)};
 
-    answer_end(&r->answer);
+    if (is_empty(r, &head)) {
+        reply_fail(p, r, FAIL_EMPTY, "the model ended its answer without a word");
+        return;
+    }
     buf_clear(&p->scratch);
     buf_add(&p->scratch, &head, sizeof head);
     head.n_parts = answer_take(&r->answer, &p->scratch);
     memcpy(p->scratch.data, &head, sizeof head);
-    CHECK(buf_pending(&r->answer.ready) == 0);
     send_record(p, r, RING_DONE, p->scratch.data, buf_pending(&p->scratch));
     end_request(p, r);
 }

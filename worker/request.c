@@ -50,6 +50,14 @@ struct request *request_open(struct request_table *t, uint64_t id)
     return r;
 }
 
+void request_begin_answer(struct request *r, uint32_t n_max)
+{
+    answer_init(&r->answer, &(struct answer_rules){.stops = &r->params.stops,
+                                                   .tools = &r->params.calls,
+                                                   .has_single_call = !r->params.has_parallel_calls,
+                                                   .n_max = n_max});
+}
+
 struct request *request_find(const struct request_table *t, uint64_t id)
 {
     struct request *r;

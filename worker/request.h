@@ -42,6 +42,9 @@ struct request_table {
 void request_table_init(struct request_table *t, uint32_t n_seats);
 void request_table_free(struct request_table *t);
 
+/* Its answer begins: n_max tokens at most. */
+void request_begin_answer(struct request *r, uint32_t n_max);
+
 /* A seat for a new id, or NULL when all are taken. */
 struct request *request_open(struct request_table *t, uint64_t id);
 struct request *request_find(const struct request_table *t, uint64_t id);

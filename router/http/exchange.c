@@ -19,6 +19,8 @@ static const char *status_text(int status)
         return #text;
         HTTP_STATUS_MAP(X)
 #undef X
+    case 529: /* Anthropic's, beside 503 */
+        return "Overloaded";
     default:
         return "Unknown";
     }
@@ -29,6 +31,7 @@ void exchange_forget(struct conn *c)
     struct exchange *x = &c->x;
 
     free(x->path);
+    free(x->query);
     http_server_discard(c->server, &x->body);
     *x = (struct exchange){.server = c->server, .key = KEY_NONE};
 }
@@ -259,7 +262,8 @@ static void take_exchange(struct conn *c, const char *data, size_t head_len)
     x->method = head.method;
     x->is_http10 = head.minor == 0;
     x->path = strdup(normal_path(head.path));
-    CHECK(x->path != NULL);
+    x->query = strndup(data + head.query.at, head.query.len);
+    CHECK(x->path != NULL && x->query != NULL);
     const char *session = field(&head, data, "x-session-id", &len);
     x->session = session != NULL ? hash_xxh3(session, len) | 1 : 0;
 
@@ -399,6 +403,8 @@ static void add_head(struct conn *c, int status, const char *type, const char *h
     buf_add_str(out, "\r\nContent-Type: ");
     buf_add_str(out, type);
     buf_add_str(out, "\r\nx-request-id: ");
+    buf_add_str(out, c->x.request_id);
+    buf_add_str(out, "\r\nrequest-id: ");
     buf_add_str(out, c->x.request_id);
     buf_add_str(out, "\r\n");
     buf_add_str(out, headers);

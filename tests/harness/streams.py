@@ -97,12 +97,22 @@ class Stream(asyncio.Protocol):
                 found.append(Event(at, block[6:]))
         return found
 
+    def named_events(self):
+        """Of a dialect that names its events: (name, what it says)."""
+        found = []
+        for _, block in self.lines():
+            name, data = block.split(b"\n")
+            assert name.startswith(b"event: ") and data.startswith(b"data: "), block
+            found.append((name[7:].decode(), json.loads(data[6:])))
+        return found
+
     def normal_bytes(self):
-        """The events as bytes, without what differs from run to run: id, time of creation and the
-        measured times."""
+        """The events as bytes, without what differs from run to run: id, time of creation, the
+        measured times, and what was in the prefix cache."""
         out = b"\n".join(event.data for event in self.events())
         out = re.sub(rb'"id":"[^"]*"', b'"id":"-"', out)
         out = re.sub(rb'"created":\d+', b'"created":0', out)
+        out = re.sub(rb'"cached_tokens":\d+', b'"cached_tokens":0', out)
         return re.sub(rb'"timing":\{[^}]*\}', b'"timing":{}', out)
 
     @functools.cached_property

@@ -182,6 +182,48 @@ static void threads_change_no_bit(void **state)
     golden_walk(NULL, WEIGHTS_AUTO, vary_threads);
 }
 
+/* --- copies --- */
+
+/* What sequence 0 has read so far, for sequence 1. */
+static void copy_sequence(struct model_pass *p, int32_t n)
+{
+    struct kern_span from = golden_span(0, 0, n, 0), to = golden_span(1, 0, n, 0);
+
+    for (int32_t i = 0; i < from.page_count && p->forward->n_attention > 0; i++)
+        forward_copy_page(p->forward, to.pages[i], from.pages[i]);
+    if (p->forward->n_linear > 0)
+        forward_copy_slot(p->forward, to.slot, from.slot);
+}
+
+static void go_on_in_copies(struct golden *g)
+{
+    static const int32_t cuts[] = {1, 3, 16, 47, 63, 64, 65, 100, 128, 150};
+    const struct golden_prompt *t = longest(g);
+    struct model_pass p;
+
+    open_pass(&p, g, 2, KERN_BF16);
+    float *whole = golden_prefill(&p, 0, t->ids, t->n, GOLDEN_ROWS);
+    float *rest = calloc((size_t)t->n * (size_t)p.vocab, sizeof *rest);
+    free(golden_prefill(&p, 1, t->ids, t->n, GOLDEN_ROWS)); /* leaves something to write over */
+    for (size_t i = 0; i < sizeof cuts / sizeof cuts[0] && cuts[i] < t->n; i++) {
+        free(golden_prefill(&p, 0, t->ids, cuts[i], 7));
+        copy_sequence(&p, cuts[i]);
+        golden_feed(&p, 0, t->ids, cuts[i], t->n - cuts[i], rest); /* the copy does not notice */
+        golden_feed(&p, 1, t->ids, cuts[i], t->n - cuts[i], rest);
+        expect_same(g, "a copy behind", cuts[i], rest, whole + (int64_t)cuts[i] * p.vocab,
+                    t->n - cuts[i]);
+    }
+    free(rest);
+    free(whole);
+    model_pass_close(&p);
+}
+
+static void a_copy_goes_on_as_the_original(void **state)
+{
+    (void)state;
+    golden_walk(NULL, WEIGHTS_AUTO, go_on_in_copies);
+}
+
 /* --- long sequences that decode together --- */
 
 enum { LONG = 700, DECODERS = 3 };
@@ -386,6 +428,7 @@ int main(void)
         cmocka_unit_test(pieces_are_the_whole),
         cmocka_unit_test(a_sequence_alone_is_one_among_others),
         cmocka_unit_test(threads_change_no_bit),
+        cmocka_unit_test(a_copy_goes_on_as_the_original),
         cmocka_unit_test(long_sequences_decode_in_groups),
         cmocka_unit_test(memory_is_what_was_measured),
         cmocka_unit_test(shapes_without_code_are_refused),

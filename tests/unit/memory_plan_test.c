@@ -89,6 +89,37 @@ static void what_is_granted_fits(void **state)
     assert_true(n_granted > 20);
 }
 
+/* The prefix cache takes nothing from the seats that they would have without it. */
+static void the_prefix_cache_has_its_share(void **state)
+{
+    static const int64_t mb[] = {3, 5, 16, 64, 256, 1024};
+    const struct model_config *models[] = {&hybrid, &dense};
+    uint32_t n_with_checkpoints = 0;
+
+    (void)state;
+    for (size_t m = 0; m < 2; m++)
+        for (size_t i = 0; i < sizeof mb / sizeof mb[0]; i++) {
+            struct config_model s = settings(mb[i], 16, 200);
+            struct memory_plan without, with;
+            struct err e = {0};
+            if (plan(&without, models[m], &s, 100000, &e) != 0)
+                continue;
+            s.prefix_cache_percent = 40;
+            assert_int_equal(plan(&with, models[m], &s, 100000, &e), 0);
+            assert_true(total(&with) <= with.allowed);
+            assert_int_equal(with.seats, without.seats);
+            assert_int_equal(without.checkpoints, 0);
+            if (m == 0)
+                assert_int_equal(with.shape.slots, with.seats + with.checkpoints);
+            n_with_checkpoints += with.checkpoints > 0;
+            assert_true((uint64_t)with.checkpoints * with.bytes.slot <= with.allowed / 10 * 4);
+            assert_in_range(with.shape.pages, 7, 2 * 7 * with.seats);
+            if (mb[i] == 1024)
+                assert_int_equal(with.shape.pages, 2 * without.shape.pages);
+        }
+    assert_true(n_with_checkpoints > 2);
+}
+
 static void what_does_not_fit_is_refused_with_numbers(void **state)
 {
     struct config_model s = settings(8, 4, 200);
@@ -130,6 +161,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_granted_fits),
+        cmocka_unit_test(the_prefix_cache_has_its_share),
         cmocka_unit_test(what_does_not_fit_is_refused_with_numbers),
         cmocka_unit_test(the_context_is_the_models_at_most),
         cmocka_unit_test(workers_share_the_machine),

@@ -105,6 +105,24 @@ static void look_alikes_stay_text(void **state)
     drop(&shown);
 }
 
+/* Where messages begin is what the ids say, for every template. */
+static void the_opener_is_the_last_special_token(void **state)
+{
+    struct prompt p;
+
+    (void)state;
+    make(&language, ASK("\"ab\""), &p);
+    assert_int_equal(p.opener, tokenizer_find_added(language.tokenizer, "<|im_start|>", 12));
+    assert_int_equal(count(&p, p.opener), 2);
+    drop(&p);
+    make(&strings, ASK("\"ab\""), &p);
+    assert_int_equal(p.opener, tokenizer_find_added(strings.tokenizer, "<|end_header_id|>", 17));
+    drop(&p);
+    make(&language, "{\"kind\":\"completion\",\"prompt\":\"<|im_start|>\"}", &p);
+    assert_int_equal(p.opener, PROMPT_NO_OPENER);
+    drop(&p);
+}
+
 /* Tokens that are not special, <think> among them, are what transformers makes of them. */
 static void other_added_tokens_count(void **state)
 {
@@ -129,6 +147,79 @@ static void other_added_tokens_count(void **state)
          &p);
     assert_false(p.starts_reasoning);
     drop(&p);
+}
+
+#define TOOLS ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}]"
+
+/* What a chat asks for, as the template knows it; what the model cannot do is refused. */
+static void abilities(void **state)
+{
+    static const struct {
+        const struct language *language;
+        const char *more;
+        bool starts_reasoning;
+        enum fail_code code; /* FAIL_CODES_N: none */
+    } cases[] = {
+        {&language, "", true, FAIL_CODES_N},
+        {&language, ",\"thinking\":false", false, FAIL_CODES_N},
+        {&language, ",\"thinking\":true,\"sampling\":{\"reasoning_effort\":\"none\"}", true,
+         FAIL_CODES_N},
+        {&language,
+         ",\"thinking\":true,\"sampling\":{\"chat_template_kwargs\":{\"enable_thinking\":false}}",
+         false, FAIL_CODES_N},
+        {&language, ",\"thinking_tokens\":5" TOOLS, true, FAIL_CODES_N},
+        {&strings, ",\"thinking_tokens\":5,\"thinking\":true", false, FAIL_CODES_N},
+        {&strings, TOOLS, false, FAIL_UNSUPPORTED},
+        {&strings, TOOLS ",\"tool_choice\":\"none\"", false, FAIL_CODES_N},
+    };
+
+    (void)state;
+    assert_true(language.shows_tools && language.reasons);
+    assert_false(strings.shows_tools || strings.reasons);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct buf json = {0};
+        struct prompt p;
+        buf_printf(&json,
+                   "{\"kind\":\"chat\",\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]%s}",
+                   cases[i].more);
+        make(cases[i].language, buf_text(&json), &p);
+        assert_int_equal(p.starts_reasoning, cases[i].starts_reasoning);
+        if (cases[i].code == FAIL_CODES_N) {
+            assert_int_equal(p.error.code, 0);
+        } else {
+            assert_int_equal(p.code, cases[i].code);
+            assert_non_null(strstr(p.error.text, "tools:"));
+        }
+        drop(&p);
+        buf_free(&json);
+    }
+    struct language blind = language;
+    struct prompt p;
+    blind.think_end = TOKENIZER_NOT_FOUND;
+    make(&blind,
+         "{\"kind\":\"chat\",\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],"
+         "\"thinking_tokens\":5}",
+         &p);
+    assert_int_equal(p.code, FAIL_UNSUPPORTED);
+    assert_non_null(strstr(p.error.text, "thinking_tokens:"));
+    drop(&p);
+}
+
+/* Counted are the very tokens of the prompt. */
+static void count_is_the_prompt(void **state)
+{
+    struct prompt chat, counted;
+
+    (void)state;
+#define CONVERSATION \
+    "\"messages\":[{\"role\":\"user\",\"content\":\"a b\"}],\"thinking\":false" TOOLS "}"
+    make(&language, "{\"kind\":\"chat\"," CONVERSATION, &chat);
+    make(&language, "{\"kind\":\"count\"," CONVERSATION, &counted);
+    assert_true(chat.ids.n > 20);
+    assert_int_equal(counted.ids.n, chat.ids.n);
+    assert_memory_equal(counted.ids.id, chat.ids.id, chat.ids.n * sizeof *chat.ids.id);
+    drop(&chat);
+    drop(&counted);
 }
 
 static void marks_of_the_client_are_kept(void **state)
@@ -204,15 +295,201 @@ static void ids_are_checked(void **state)
     drop(&p);
 }
 
+/* --- answers that come back --- */
+
+/* One token a byte, as no tokenizer would: what a model may have said all the same. */
+static void spell(const struct language *l, const char *text, struct token_ids *ids)
+{
+    for (; *text != '\0'; text++) {
+        struct tokenizer_input in = {.text = text, .len = 1};
+        struct err e = {0};
+        assert_int_equal(tokenizer_encode(l->tokenizer, &in, ids, &e), 0);
+    }
+}
+
+/* "sampled" of a message between two parts of a request. */
+static void make_with(const struct language *l, const char *before, const struct token_ids *sampled,
+                      const char *after, struct prompt *out)
+{
+    struct buf json = {0};
+
+    buf_add_str(&json, before);
+    for (size_t i = 0; sampled != NULL && i < sampled->n; i++)
+        buf_printf(&json, "%s%u%s", i == 0 ? "\"sampled\":\"" : " ", sampled->id[i],
+                   i + 1 == sampled->n ? "\"," : "");
+    buf_add_str(&json, after);
+    make(l, buf_text(&json), out);
+    buf_free(&json);
+}
+
+#define QUESTION "{\"kind\":\"chat\",\"messages\":[{\"role\":\"user\",\"content\":\"the\"}"
+#define CALL \
+    "\"tool_calls\":[{\"id\":\"1\",\"type\":\"function\",\"function\":{\"name\":\"f\"," \
+    "\"arguments\":{\"x\":1}}}]"
+#define ANSWER QUESTION ",{\"role\":\"assistant\","
+#define RESULT "{\"role\":\"tool\",\"tool_call_id\":\"1\",\"content\":\"7\"}"
+
+static void expect_ids(const struct prompt *p, size_t at, const struct token_ids *ids)
+{
+    assert_int_equal(p->error.code, 0);
+    assert_true(at + ids->n <= p->ids.n);
+    assert_memory_equal(p->ids.id + at, ids->id, ids->n * sizeof *ids->id);
+}
+
+static void expect_same(const struct prompt *a, const struct prompt *b)
+{
+    assert_int_equal(a->ids.n, b->ids.n);
+    expect_ids(a, 0, &b->ids);
+}
+
+/* A thought, a text, a call in a form that the template would not write: the prompt goes on as the
+ * first one did, token by token. */
+static void an_answer_comes_back_as_it_was(void **state)
+{
+    struct prompt first, again, text;
+    struct token_ids said = {0};
+
+    (void)state;
+    make(&language, QUESTION "]}", &first);
+    assert_true(first.starts_reasoning);
+    spell(&language, "the one", &said);
+    token_ids_add(&said, language.think_end);
+    spell(&language, "and there <tool_call> {x} </tool_call>", &said);
+    const char *after =
+        "\"content\":\"and there\",\"reasoning_content\":\"the one\"," CALL "}," RESULT "]}";
+    make_with(&language, ANSWER, &said, after, &again);
+    make_with(&language, ANSWER, NULL, after, &text);
+    expect_ids(&again, 0, &first.ids);
+    expect_ids(&again, first.ids.n, &said);
+    size_t end = first.ids.n + said.n;
+    assert_true(tokenizer_is_special(language.tokenizer, again.ids.id[end]));
+    /* what follows is as it is behind the text */
+    size_t n_rest = again.ids.n - end;
+    assert_memory_equal(again.ids.id + end, text.ids.id + text.ids.n - n_rest,
+                        n_rest * sizeof *again.ids.id);
+    assert_true(again.starts_reasoning);
+    assert_int_equal(again.opener, first.opener);
+    drop(&first);
+    drop(&again);
+    drop(&text);
+    token_ids_free(&said);
+}
+
+static void thoughts_that_are_dropped_are_not_put_back(void **state)
+{
+    struct prompt again, text;
+    struct token_ids said = {0};
+
+    (void)state;
+    spell(&language, "the one", &said);
+    token_ids_add(&said, language.think_end);
+    spell(&language, "there", &said);
+    const char *after = "\"content\":\"there\",\"reasoning_content\":\"the one\"},"
+                        "{\"role\":\"user\",\"content\":\"why\"}]}";
+    make_with(&language, ANSWER, &said, after, &again);
+    make_with(&language, ANSWER, NULL, after, &text);
+    expect_same(&again, &text);
+    drop(&again);
+    drop(&text);
+    token_ids_free(&said);
+}
+
+static void answers_without_thoughts(void **state)
+{
+    const struct language *both[] = {&language, &strings};
+    const char *after = "\"content\":\"there and then\"},"
+                        "{\"role\":\"user\",\"content\":\"why\"}]}";
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct prompt again, text;
+        struct token_ids said = {0};
+        spell(both[i], "there and then", &said);
+        make_with(both[i], ANSWER, &said, after, &again);
+        make_with(both[i], ANSWER, NULL, after, &text);
+        assert_true(again.ids.n > text.ids.n); /* fewer tokens say the same */
+        size_t at = 0;
+        while (at < text.ids.n && again.ids.id[at] == text.ids.id[at])
+            at++;
+        while (memcmp(again.ids.id + at, said.id, said.n * sizeof *said.id) != 0)
+            assert_true(at-- > 0);
+        expect_ids(&again, at, &said);
+        size_t n_rest = again.ids.n - at - said.n;
+        assert_memory_equal(again.ids.id + at + said.n, text.ids.id + text.ids.n - n_rest,
+                            n_rest * sizeof *said.id);
+        drop(&again);
+        drop(&text);
+        token_ids_free(&said);
+    }
+}
+
+/* Of two, the one that fits. */
+static void each_message_for_itself(void **state)
+{
+    struct prompt first, again, text;
+    struct token_ids said = {0};
+
+    (void)state;
+    spell(&language, "the one", &said);
+    token_ids_add(&said, language.think_end);
+    spell(&language, "there", &said);
+    struct buf before = {0};
+    buf_add_str(&before, ANSWER "\"sampled\":\"");
+    for (size_t i = 0; i < said.n; i++)
+        buf_printf(&before, "%s%u", i > 0 ? " " : "", said.id[i]);
+    buf_add_str(&before, "\",\"content\":\"there\",\"reasoning_content\":\"the one\"},"
+                         "{\"role\":\"user\",\"content\":\"why\"}");
+    make_with(&language, buf_text(&before), NULL, "]}", &first);
+    buf_add_str(&before, ",{\"role\":\"assistant\",");
+    const char *after =
+        "\"content\":\"there\",\"reasoning_content\":\"the one\"," CALL "}," RESULT "]}";
+    make_with(&language, buf_text(&before), &said, after, &again);
+    make_with(&language, buf_text(&before), NULL, after, &text);
+    buf_free(&before);
+    expect_ids(&again, 0, &first.ids);
+    expect_ids(&again, first.ids.n, &said);
+    assert_true(text.ids.n != again.ids.n);
+    drop(&first);
+    drop(&again);
+    drop(&text);
+    token_ids_free(&said);
+}
+
+static void wrong_tokens_are_refused(void **state)
+{
+    static const char *const wrong[] = {"\"1 x\"", "\"312\"", "\"1  2\"",
+                                        "\"-1\"",  "[1]",     "\"99999999999999999999999\""};
+    char json[512];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        struct prompt p;
+        snprintf(json, sizeof json,
+                 QUESTION ",{\"role\":\"assistant\",\"content\":\"x\",\"sampled\":%s}]}", wrong[i]);
+        make(&language, json, &p);
+        assert_int_equal(p.error.code, EINVAL);
+        assert_non_null(strstr(p.error.text, "sampled"));
+        drop(&p);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(look_alikes_stay_text),
+        cmocka_unit_test(the_opener_is_the_last_special_token),
         cmocka_unit_test(other_added_tokens_count),
+        cmocka_unit_test(abilities),
+        cmocka_unit_test(count_is_the_prompt),
         cmocka_unit_test(marks_of_the_client_are_kept),
         cmocka_unit_test(names_cannot_be_broken),
         cmocka_unit_test(parts_are_joined_for_templates_of_strings),
         cmocka_unit_test(ids_are_checked),
+        cmocka_unit_test(an_answer_comes_back_as_it_was),
+        cmocka_unit_test(thoughts_that_are_dropped_are_not_put_back),
+        cmocka_unit_test(answers_without_thoughts),
+        cmocka_unit_test(each_message_for_itself),
+        cmocka_unit_test(wrong_tokens_are_refused),
     };
 
     return cmocka_run_group_tests(tests, load_both, free_both);

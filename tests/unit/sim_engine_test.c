@@ -42,7 +42,7 @@ struct seen {
     uint32_t n_tokens, first_index, last_index;
     uint32_t n_prompt; /* of these, echoed */
     uint32_t ids[4096];
-    struct buf records; /* the TOKENs, one after another */
+    struct buf records;    /* the TOKENs, one after another */
     uint64_t due_ns[4096]; /* when the token came */
     struct buf text[channel_count];
     enum ring_type end; /* 0 = not yet */
@@ -206,9 +206,9 @@ static void see_record(struct rig *r, struct seen *s, const struct ring_record *
         break;
     case RING_DONE:
         memcpy(&s->done, rec->data, sizeof s->done);
-        assert_int_equal(see_parts(s, rec->data + sizeof s->done, rec->len - sizeof s->done,
-                                   s->done.n_parts),
-                         0);
+        assert_int_equal(
+            see_parts(s, rec->data + sizeof s->done, rec->len - sizeof s->done, s->done.n_parts),
+            0);
         s->end = RING_DONE;
         break;
     case RING_FAIL:
@@ -421,6 +421,7 @@ static void resume_of_all_kinds(void **state)
     check_resume(fast(), "{\"kind\":\"tokenize\",\"pieces\":true," MESSAGES "}", 5);
     check_resume(fast(), "{\"kind\":\"detokenize\",\"prompt\":[7,4100,0]}", 5);
     check_resume(fast(), "{\"kind\":\"template\"," MESSAGES "}", 5);
+    check_resume(fast(), "{\"kind\":\"embed\",\"prompt\":\"bibo zahi\"}", 2);
 }
 
 static void expect_said(const struct seen *s, const char *text, uint32_t n_tokens,
@@ -469,15 +470,50 @@ static void kinds(void **state)
     assert_int_equal(seen[3].prompt_tokens, 0);
     expect_said(&seen[4], "pabo schön", 2, 0);
     assert_int_equal(seen[4].ids[0], 0);
-    expect_said(&seen[5], "tools: [{}]\nuser: bibo  zahi\n\nassistant: (hm) schön\nassistant:", 9, 0);
+    expect_said(&seen[5], "tools: [{}]\nuser: bibo  zahi\n\nassistant: (hm) schön\nassistant:", 9,
+                0);
     expect_said(&seen[6],
-                "chat_template_kwargs: {\"a\":1}\nuser: bibo  zahi\n\nassistant: (hm) schön\n", 8, 0);
+                "chat_template_kwargs: {\"a\":1}\nuser: bibo  zahi\n\nassistant: (hm) schön\n", 8,
+                0);
     expect_said(&seen[7], buf_text(&word), 3, 3);
     assert_int_equal(seen[8].end, RING_FAIL);
     assert_string_equal(seen[8].fail_text, "prompt[0]: token 4160, this model has 0 to 4159");
     buf_free(&word);
     buf_free(&json);
     seen_free(seen, 9);
+    rig_close(&r);
+}
+
+/* Vectors as tests/harness/words.py computes them. */
+static void embeddings(void **state)
+{
+    struct rig r;
+    struct config_model model = fast();
+    struct seen *seen = SEEN(7);
+
+    (void)state;
+    model.limit_context = 3;
+    rig_open(&r, model, 256);
+#define EMBED "{\"kind\":\"embed\",\"prompt\":"
+    submit(&r, 1, 1, EMBED "\"bibo zahi\",\"dimensions\":2}", NULL, 0, CREDIT);
+    submit(&r, 2, 2, EMBED "[7],\"dimensions\":1}", NULL, 0, CREDIT);
+    submit(&r, 3, 3, EMBED "[7]}", NULL, 0, CREDIT);
+    submit(&r, 4, 4, EMBED "[7],\"dimensions\":65}", NULL, 0, CREDIT);
+    submit(&r, 5, 5, EMBED "\"\"}", NULL, 0, CREDIT);
+    submit(&r, 6, 6, EMBED "[1,2,3,4]}", NULL, 0, CREDIT);
+    finish(&r, seen, 0x7e);
+    expect_said(&seen[1], "mGN+vw1l5T0=", 1, 0);
+    assert_int_equal(seen[1].prompt_tokens, 2);
+    assert_int_equal(seen[1].ids[0], 0);
+    expect_said(&seen[2], "AACAPw==", 1, 0);
+    assert_int_equal(seen[3].n_tokens, 2); /* 344 characters in pieces of 200 */
+    assert_int_equal(buf_pending(&seen[3].text[CHANNEL_CONTENT]), 344);
+    assert_string_equal(seen[4].fail_text, "dimensions: found 65, expected 1 to 64");
+    assert_string_equal(seen[5].fail_text,
+                        "the prompt has no tokens: this model needs at least one");
+    assert_int_equal(seen[5].fail_code, FAIL_INVALID_REQUEST);
+    assert_int_equal(seen[6].fail_code, FAIL_CONTEXT_LENGTH);
+    seen_free(seen, 7);
     rig_close(&r);
 }
 
@@ -572,6 +608,123 @@ static void script_answers(void **state)
     assert_string_equal(buf_text(&seen[5].text[CHANNEL_CONTENT]), "<to");
     assert_int_equal(seen[6].n_tokens, 2);
     assert_int_equal(buf_pending(&seen[6].text[CHANNEL_CONTENT]), 0);
+    seen_free(seen, 8);
+    rig_close(&r);
+}
+
+#define CHAT(more) \
+    "{\"kind\":\"chat\",\"messages\":[{\"role\":\"user\",\"content\":\"now\"}]" more "}"
+#define TOOLS ",\"tools\":[{\"function\":{\"name\":\"f\"}}]"
+#define CALLING \
+    "[{\"pieces\":[{\"text\":\"hm\",\"channel\":\"reasoning\"},\"\",\"<tool_c\",\"all>\\n{" \
+    "\\\"name\\\": \"," \
+    "\"\\\"f\\\", \\\"arg\",\"uments\\\": {\\\"a\\\"\",\": 1}}\\n</tool_\",\"call>\",\"\\n\"]}]"
+
+/* A script's text becomes calls, wherever it is taken up. */
+static void script_calls(void **state)
+{
+    struct rig r;
+    struct seen *seen = SEEN(16);
+
+    (void)state;
+    script_open(&r, CALLING, fast(), 256);
+    submit(&r, 1, 9, CHAT(TOOLS), NULL, 0, CREDIT);
+    submit(&r, 2, 9, CHAT(""), NULL, 0, CREDIT);
+    submit(&r, 3, 9, CHAT(TOOLS ",\"tool_choice\":\"none\""), NULL, 0, CREDIT);
+    submit(&r, 4, 9, CHAT(TOOLS ",\"max_tokens\":7"), NULL, 0, CREDIT);
+    submit(&r, 5, 9, CHAT(TOOLS ",\"stop\":[\"arg\",\"_c\"]"), NULL, 0, CREDIT);
+    submit(&r, 6, 9, CHAT(",\"stop\":[\"arg\",\"_c\"]"), NULL, 0, CREDIT);
+    submit(&r, 7, 9, CHAT(TOOLS ",\"parallel_tool_calls\":false"), NULL, 0, CREDIT);
+    finish(&r, seen, 0xfe);
+    assert_string_equal(buf_text(&seen[1].text[CHANNEL_REASONING]), "hm");
+    assert_string_equal(buf_text(&seen[1].text[CHANNEL_CALL]), "f");
+    assert_string_equal(buf_text(&seen[1].text[CHANNEL_ARGUMENTS]), "{\"a\": 1}");
+    assert_int_equal(buf_pending(&seen[1].text[CHANNEL_CONTENT]), 0);
+    assert_int_equal(seen[1].done.reason, FINISH_TOOL_CALLS);
+    for (int i = 2; i < 4; i++) {
+        assert_string_equal(
+            buf_text(&seen[i].text[CHANNEL_CONTENT]),
+            "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": 1}}\n</tool_call>\n");
+        assert_int_equal(seen[i].done.reason, FINISH_STOP);
+    }
+    assert_string_equal(buf_text(&seen[4].text[CHANNEL_ARGUMENTS]), "{\"a\": 1}");
+    assert_int_equal(seen[4].done.reason, FINISH_LENGTH);
+    assert_int_equal(seen[5].done.reason, FINISH_TOOL_CALLS);
+    assert_int_equal(seen[5].done.stop, 0);
+    assert_string_equal(buf_text(&seen[6].text[CHANNEL_CONTENT]), "<tool");
+    assert_int_equal(seen[6].done.reason, FINISH_STOP);
+    assert_int_equal(seen[6].done.stop, 2);
+    assert_int_equal(seen[7].done.index, 8);
+    assert_int_equal(seen[7].done.reason, FINISH_TOOL_CALLS);
+
+    for (uint32_t k = 1; k < 9; k++) { /* the rest of the same */
+        struct seen *rest = SEEN(32);
+        submit(&r, 20, 9, CHAT(TOOLS), (uint32_t[]){0, 1, 2, 3, 4, 5, 6, 7, 8}, k, CREDIT);
+        finish(&r, rest, 1u << 20);
+        for (int c = 0; c < (int)channel_count; c++) {
+            size_t n = buf_pending(&rest[20].text[c]), all = buf_pending(&seen[1].text[c]);
+            assert_true(n <= all);
+            if (n > 0)
+                assert_memory_equal(rest[20].text[c].data, seen[1].text[c].data + all - n, n);
+        }
+        assert_int_equal(rest[20].done.reason, FINISH_TOOL_CALLS);
+        seen_free(rest, 32);
+    }
+    seen_free(seen, 16);
+    rig_close(&r);
+}
+
+/* An answer without a word is an error, where it is not what the client asked for. */
+static void empty_answers(void **state)
+{
+    struct rig r;
+    struct seen *seen = SEEN(8);
+
+    (void)state;
+    script_open(&r,
+                "[{\"match\":\"now\",\"pieces\":[\"\",\"\"]},"
+                "{\"match\":\"then\",\"pieces\":[\"END\"]}]",
+                fast(), 256);
+    submit(&r, 1, 9, CHAT(""), NULL, 0, CREDIT);
+    submit(&r, 2, 9, CHAT(",\"max_tokens\":1"), NULL, 0, CREDIT);
+    submit(&r, 3, 9, "{\"kind\":\"completion\",\"prompt\":\"now\"}", NULL, 0, CREDIT);
+    submit(&r, 4, 9, "{\"kind\":\"chat\",\"messages\":[{\"content\":\"then\"}],\"stop\":[\"END\"]}",
+           NULL, 0, CREDIT);
+    finish(&r, seen, 0x1e);
+    assert_int_equal(seen[1].end, RING_FAIL);
+    assert_int_equal(seen[1].fail_code, FAIL_EMPTY);
+    assert_non_null(strstr(seen[1].fail_text, "without a word"));
+    assert_int_equal(seen[2].done.reason, FINISH_LENGTH);
+    assert_int_equal(seen[3].end, RING_DONE);
+    assert_int_equal(seen[4].end, RING_DONE);
+    assert_int_equal(seen[4].done.stop, 1);
+    seen_free(seen, 8);
+    rig_close(&r);
+}
+
+/* How many tokens a conversation has, whether they fit or not. */
+static void counts(void **state)
+{
+    struct rig r;
+    struct seen *seen = SEEN(8);
+    struct config_model model = fast();
+
+    (void)state;
+    model.limit_context = 4;
+    rig_open(&r, model, 256);
+    submit(&r, 1, 9,
+           "{\"kind\":\"count\",\"messages\":[{\"role\":\"user\",\"content\":\"a b c d e\"}]}",
+           NULL, 0, CREDIT);
+    submit(&r, 2, 9,
+           "{\"kind\":\"count\",\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],"
+           "\"thinking\":false" TOOLS "}",
+           NULL, 0, CREDIT);
+    finish(&r, seen, 0x6);
+    assert_int_equal(seen[1].prompt_tokens, 7); /* user: a b c d e, assistant: */
+    assert_int_equal(seen[1].end, RING_DONE);
+    assert_int_equal(seen[1].n_tokens, 0);
+    assert_int_equal(seen[1].done.reason, FINISH_STOP);
+    assert_int_equal(seen[2].prompt_tokens, 7); /* tools: … thinking: false user: a assistant: */
     seen_free(seen, 8);
     rig_close(&r);
 }
@@ -956,8 +1109,12 @@ int main(void)
         cmocka_unit_test(resume_anywhere),
         cmocka_unit_test(resume_of_all_kinds),
         cmocka_unit_test(kinds),
+        cmocka_unit_test(embeddings),
         cmocka_unit_test(resume_must_fit),
         cmocka_unit_test(script_answers),
+        cmocka_unit_test(script_calls),
+        cmocka_unit_test(empty_answers),
+        cmocka_unit_test(counts),
         cmocka_unit_test(script_delays),
         cmocka_unit_test(pace),
         cmocka_unit_test(pace_after_hold),

@@ -95,6 +95,69 @@ static void completion(void **state)
     assert_null(p.prompt);
 }
 
+#define TOOLS "\"tools\":[{\"function\":{\"name\":\"f\"}},{\"function\":{\"name\":\"g\"}}]"
+
+/* What a chat may ask for beside its messages. */
+static void chat_with_tools(void **state)
+{
+    struct params p, prompt;
+    struct err e = {0};
+
+    (void)state;
+    assert_int_equal(
+        parse(&p,
+              "{\"kind\":\"chat\",\"messages\":[{\"role\":\"user\",\"content\":\"u\"},"
+              "{\"role\":\"assistant\",\"reasoning_content\":\"r\",\"sampled\":\"0 17 2147483647\","
+              "\"tool_calls\":[{\"id\":\"1\",\"type\":\"function\",\"function\":{\"name\":\"f\","
+              "\"arguments\":{}}}]},"
+              "{\"role\":\"tool\",\"tool_call_id\":\"1\",\"name\":\"f\",\"content\":\"x\"}]," TOOLS
+              ",\"tool_choice\":{\"name\":\"g\"},\"parallel_tool_calls\":false,\"thinking\":true,"
+              "\"thinking_tokens\":0,\"format\":{\"type\":\"json_schema\",\"schema\":{}}}",
+              &e),
+        0);
+    assert_int_equal(p.calls.n, 2);
+    assert_int_equal(p.tool_choice, TOOLS_NAMED);
+    assert_int_equal(p.tool, 1);
+    assert_false(p.has_parallel_calls);
+    assert_true(p.has_thinking && p.is_thinking);
+    assert_int_equal(p.thinking_tokens, 0);
+    assert_int_equal(p.format, FORMAT_SCHEMA);
+    assert_non_null(p.schema);
+    params_take(&p, &prompt); /* who tokenises gets the tree; what may be called stays */
+    assert_int_equal(json_length(prompt.tools), 2);
+    assert_non_null(prompt.schema);
+    assert_int_equal(prompt.calls.n, 0);
+    assert_int_equal(p.calls.n, 2);
+    assert_null(p.tools);
+    params_free(&prompt);
+    params_free(&p);
+
+    assert_int_equal(parse(&p, "{\"kind\":\"chat\",\"messages\":[]," TOOLS "}", &e), 0);
+    assert_int_equal(p.tool_choice, TOOLS_AUTO);
+    assert_true(p.has_parallel_calls && !p.has_thinking);
+    assert_int_equal(p.thinking_tokens, THINKING_UNLIMITED);
+    assert_int_equal(p.format, FORMAT_TEXT);
+    params_free(&p);
+    /* none: neither shown nor called */
+    assert_int_equal(
+        parse(&p, "{\"kind\":\"chat\",\"messages\":[]," TOOLS ",\"tool_choice\":\"none\"}", &e), 0);
+    assert_null(p.tools);
+    assert_int_equal(p.calls.n, 0);
+    params_free(&p);
+    assert_int_equal(parse(&p,
+                           "{\"kind\":\"chat\",\"messages\":[],\"tools\":[],\"format\":"
+                           "{\"type\":\"json_object\"}}",
+                           &e),
+                     0);
+    assert_int_equal(p.format, FORMAT_JSON);
+    params_free(&p);
+    assert_int_equal(
+        parse(&p, "{\"kind\":\"count\",\"messages\":[]," TOOLS ",\"thinking\":false}", &e), 0);
+    assert_int_equal(p.kind, PROMPT_COUNT);
+    assert_true(p.has_thinking && !p.is_thinking);
+    params_free(&p);
+}
+
 /* The kinds that make no new tokens. */
 static void texts(void **state)
 {
@@ -125,6 +188,21 @@ static void texts(void **state)
     params_free(&p);
 }
 
+static void embedding(void **state)
+{
+    struct params p;
+    struct err e = {0};
+
+    (void)state;
+    assert_int_equal(parse(&p, "{\"kind\":\"embed\",\"prompt\":\"x\"}", &e), 0);
+    assert_int_equal(p.kind, PROMPT_EMBED);
+    assert_int_equal(p.dimensions, 0);
+    params_free(&p);
+    assert_int_equal(parse(&p, "{\"kind\":\"embed\",\"prompt\":[7],\"dimensions\":5}", &e), 0);
+    assert_int_equal(p.dimensions, 5);
+    params_free(&p);
+}
+
 static const struct {
     const char *text;
     int rc;
@@ -141,6 +219,32 @@ static const struct {
     {"{\"kind\":\"chat\",\"messages\":[{\"content\":[{\"type\":\"image_url\"}]}]}", -ENOTSUP,
      "text only"},
     {"{\"kind\":\"chat\",\"messages\":[{\"content\":[{\"type\":\"text\"}]}]}", -EINVAL, "missing"},
+    {"{\"kind\":\"chat\",\"messages\":[],\"tools\":[{}]}", -EINVAL, "tools[0]"},
+    {"{\"kind\":\"chat\",\"messages\":[],\"tool_choice\":\"required\"}", -EINVAL, "without tools"},
+    {"{\"kind\":\"chat\",\"messages\":[]," TOOLS ",\"tool_choice\":\"any\"}", -EINVAL,
+     "tool_choice: expected"},
+    {"{\"kind\":\"chat\",\"messages\":[]," TOOLS ",\"tool_choice\":{}}", -EINVAL,
+     "tool_choice.name: missing"},
+    {"{\"kind\":\"chat\",\"messages\":[]," TOOLS ",\"tool_choice\":{\"name\":\"h\"}}", -EINVAL,
+     "\"h\" is not one of the tools"},
+    {"{\"kind\":\"chat\",\"messages\":[]," TOOLS ",\"parallel_tool_calls\":1}", -EINVAL,
+     "parallel_tool_calls: found number"},
+    {"{\"kind\":\"chat\",\"messages\":[],\"format\":{\"type\":\"xml\"}}", -EINVAL, "\"xml\""},
+    {"{\"kind\":\"chat\",\"messages\":[],\"format\":{\"type\":\"json_schema\"}}", -EINVAL,
+     "format.schema: missing"},
+    {"{\"kind\":\"chat\",\"messages\":[],\"thinking\":1}", -EINVAL, "thinking: found number"},
+    {"{\"kind\":\"chat\",\"messages\":[],\"thinking_tokens\":-1}", -EINVAL, "thinking_tokens"},
+    {"{\"kind\":\"completion\",\"prompt\":\"\",\"thinking\":true}", -EINVAL, "thinking: not of"},
+    {"{\"kind\":\"chat\",\"messages\":[{\"role\":1}]}", -EINVAL, "messages[0]: role: found number"},
+    {"{\"kind\":\"chat\",\"messages\":[{\"tool_calls\":[{}]}]}", -EINVAL,
+     "messages[0]: tool_calls[0]: function: missing"},
+    {"{\"kind\":\"chat\",\"messages\":[{\"tool_calls\":[{\"function\":{\"name\":\"f\","
+     "\"arguments\":\"{}\"}}]}]}",
+     -EINVAL, "function.arguments: found string, expected object"},
+    {"{\"kind\":\"chat\",\"messages\":[{\"sampled\":\"1  2\"}]}", -EINVAL, "sampled: byte 2"},
+    {"{\"kind\":\"chat\",\"messages\":[{\"sampled\":\"1,2\"}]}", -EINVAL, "sampled: byte 1"},
+    {"{\"kind\":\"chat\",\"messages\":[{\"sampled\":\"2147483648\"}]}", -EINVAL, "sampled: byte 0"},
+    {"{\"kind\":\"chat\",\"messages\":[{\"sampled\":\"1 \"}]}", -EINVAL, "sampled: byte 2"},
     {"{\"kind\":\"completion\"}", -EINVAL, "prompt: missing"},
     {"{\"kind\":\"completion\",\"prompt\":[]}", -EINVAL, "prompt: no token in it"},
     {"{\"kind\":\"completion\",\"prompt\":{}}", -EINVAL, "prompt: found object"},
@@ -167,6 +271,12 @@ static const struct {
     {"{\"kind\":\"tokenize\",\"prompt\":\"\",\"max_tokens\":1}", -EINVAL, "max_tokens: not of"},
     {"{\"kind\":\"detokenize\",\"prompt\":\"x\"}", -EINVAL, "prompt: found string"},
     {"{\"kind\":\"template\",\"prompt\":\"x\"}", -EINVAL, "prompt: not of"},
+    {"{\"kind\":\"embed\"}", -EINVAL, "prompt: missing"},
+    {"{\"kind\":\"embed\",\"prompt\":[]}", -EINVAL, "prompt: no token in it"},
+    {"{\"kind\":\"embed\",\"prompt\":\"x\",\"dimensions\":0}", -EINVAL, "at least 1"},
+    {"{\"kind\":\"embed\",\"prompt\":\"x\",\"dimensions\":2147483648}", -EINVAL, "dimensions"},
+    {"{\"kind\":\"embed\",\"prompt\":\"x\",\"max_tokens\":1}", -EINVAL, "max_tokens: not of"},
+    {"{\"kind\":\"completion\",\"prompt\":\"x\",\"dimensions\":1}", -EINVAL, "dimensions: not of"},
     {"{\"kind\":\"completion\",\"prompt\":\"\",\"max_tokens\":-1}", -EINVAL, "max_tokens"},
     {"{\"kind\":\"completion\",\"prompt\":\"\",\"max_tokens\":1.5}", -EINVAL, "max_tokens"},
     {"{\"kind\":\"completion\",\"prompt\":\"\",\"max_tokens\":\"9\"}", -EINVAL, "max_tokens"},
@@ -196,10 +306,8 @@ static void refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(chat),
-        cmocka_unit_test(completion),
-        cmocka_unit_test(texts),
-        cmocka_unit_test(refused),
+        cmocka_unit_test(chat),  cmocka_unit_test(chat_with_tools), cmocka_unit_test(completion),
+        cmocka_unit_test(texts), cmocka_unit_test(embedding),       cmocka_unit_test(refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

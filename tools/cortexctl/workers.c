@@ -155,6 +155,11 @@ FILL_COUNTER(fill_requests, "worker_requests")
 FILL_COUNTER(fill_tokens, "worker_tokens")
 FILL_COUNTER(fill_steps, "worker_steps")
 
+static void fill_prefixes(void *row, struct cell *out)
+{
+    cell_bytes(out, view_u64(((struct worker_row *)row)->counters, "prefix_cached_bytes"));
+}
+
 static void fill_beat(void *row, struct cell *out)
 {
     struct worker_row *r = row;
@@ -204,6 +209,7 @@ static const struct column columns[] = {
     {NULL, "kv_bytes", fill_kv},
     {NULL, "state_bytes", fill_states},
     {NULL, "work_bytes", fill_work},
+    {NULL, "prefix_cached_bytes", fill_prefixes},
     {"REQUESTS", "requests", fill_requests},
     {"TOKENS", "tokens", fill_tokens},
     {"STEPS", "steps", fill_steps},

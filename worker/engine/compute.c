@@ -43,6 +43,48 @@ static void tell_tops(const struct drawing *d, int32_t i, const float *row, stru
     r->n_tops = n;
 }
 
+static bool is_eos(const struct compute *c, uint32_t token)
+{
+    const struct generation *g = c->setup.generation;
+
+    for (uint32_t i = 0; i < g->n_eos; i++)
+        if (g->eos[i] == token)
+            return true;
+    return false;
+}
+
+/* The token of a new position. An answer of a chat that would end before it began is drawn once
+ * more without the tokens that end it. */
+static int draw_new(const struct drawing *d, int32_t i, const float *row, struct sampler_work *work,
+                    uint32_t *token)
+{
+    const struct compute *c = d->c;
+    const struct pick *reason = &d->step->reasons[i];
+    struct sequence *q = reason->sequence;
+    const struct generation *g = c->setup.generation;
+    uint32_t place = reason->position - q->n_prompt;
+    struct sampler_choice choice = {0};
+    int rc = 0;
+
+    if (constraint_is_active(&q->constraint)) {
+        if (!constraint_mask(&q->constraint, g, work->mask))
+            return -ERANGE;
+        choice.mask = work->mask;
+    }
+    if (thinking_is_over(&q->thinking))
+        *token = q->thinking.end;
+    else if (q->sampler.is_greedy && choice.mask == NULL)
+        *token = (uint32_t)d->logits->best[i];
+    else
+        rc = sampler_draw(&q->sampler, place, row, c->setup.vocab, choice, work, token);
+    if (rc == 0 && place == 0 && q->kind == PROMPT_CHAT && is_eos(c, *token)) {
+        choice.banned = g->eos;
+        choice.n_banned = g->n_eos;
+        rc = sampler_draw(&q->sampler, place, row, c->setup.vocab, choice, work, token);
+    }
+    return rc;
+}
+
 /* Result i of the step: which token it is and how likely it was. */
 static void draw(const struct drawing *d, int32_t i, struct sampler_work *work)
 {
@@ -57,10 +99,7 @@ static void draw(const struct drawing *d, int32_t i, struct sampler_work *work)
         return;
     if (reason->position < q->n_tokens)
         r->token = q->tokens[reason->position];
-    else if (q->sampler.is_greedy)
-        r->token = (uint32_t)d->logits->best[i];
-    else if (sampler_draw(&q->sampler, reason->position - q->n_prompt, row, d->c->setup.vocab, work,
-                          &r->token) != 0) {
+    else if (draw_new(d, i, row, work, &r->token) != 0) {
         r->token = NO_TOKEN;
         return;
     }
@@ -91,16 +130,6 @@ static void place_results(struct compute *c, const struct step *step)
     }
 }
 
-static bool is_eos(const struct compute *c, uint32_t token)
-{
-    const struct generation *g = c->setup.generation;
-
-    for (uint32_t i = 0; i < g->n_eos; i++)
-        if (g->eos[i] == token)
-            return true;
-    return false;
-}
-
 /* Gone from here: the loop may free it from now on. */
 static void let_go(struct compute *c, struct sequence *q, enum sequence_end end)
 {
@@ -108,6 +137,21 @@ static void let_go(struct compute *c, struct sequence *q, enum sequence_end end)
     /* release, both: results and error before the end, everything before the return */
     atomic_store_explicit(&q->end, (int)end, memory_order_release);
     atomic_store_explicit(&q->is_returned, true, memory_order_release);
+}
+
+/* There was none to be drawn. */
+static enum sequence_end explain_no_token(struct sequence *q, uint32_t position)
+{
+    bool has_form = constraint_is_active(&q->constraint);
+
+    if (has_form && constraint_is_complete(&q->constraint))
+        return END_EOS; /* of a model without a token for that */
+    if (has_form)
+        err_set(&q->error, ERANGE, "no token of the vocabulary goes on with the form at token %u",
+                position);
+    else
+        err_set(&q->error, ERANGE, "the model gave no number for token %u", position);
+    return END_FAILED;
 }
 
 /* Result i joins its sequence. False: that was its last, and the sequence is gone. */
@@ -118,8 +162,7 @@ static bool settle(struct compute *c, const struct step *step, int32_t i)
     const struct result *r = &q->results[c->slots[i]];
 
     if (r->token == NO_TOKEN) {
-        err_set(&q->error, ERANGE, "the model gave no number for token %u", reason->position);
-        let_go(c, q, END_FAILED);
+        let_go(c, q, explain_no_token(q, reason->position));
         return false;
     }
     if (reason->position == q->n_tokens) {
@@ -129,6 +172,13 @@ static bool settle(struct compute *c, const struct step *step, int32_t i)
         }
         q->tokens[q->n_tokens++] = r->token;
         sampler_see(&q->sampler, r->token, true);
+        thinking_see(&q->thinking, r->token);
+        constraint_see(&q->constraint, &q->thinking, r->token);
+        if (q->constraint.has_failed) {
+            err_set(&q->error, EINVAL, "token %u does not keep the form", reason->position);
+            let_go(c, q, END_FAILED);
+            return false;
+        }
     }
     q->n_out = reason->position + 1;
     /* release: the result and its tops before the index */
@@ -146,6 +196,33 @@ static void settle_all(struct compute *c, const struct step *step)
     for (int32_t i = 0; i < step->pick_count; i++)
         if (step->reasons[i].sequence != gone && !settle(c, step, i))
             gone = step->reasons[i].sequence;
+}
+
+/* --- embeddings: rows are summed up as they come --- */
+
+/* The last row that counts is in. */
+static void finish_vector(struct compute *c, struct sequence *q)
+{
+    const struct pooling *p = c->setup.pooling;
+    uint32_t n_rows = q->n_prompt - pooling_first(p, q->n_prompt);
+
+    if (pooling_finish(p, q->sum, n_rows, q->n_vector, q->vector) != 0) {
+        err_set(&q->error, ERANGE, "the model gave no number for an element of the vector");
+        let_go(c, q, END_FAILED);
+        return;
+    }
+    let_go(c, q, END_LENGTH);
+}
+
+static void pool_all(struct compute *c, const struct step *step, const struct forward_logits *out)
+{
+    for (int32_t i = 0; i < step->pick_count; i++) {
+        struct sequence *q = step->reasons[i].sequence;
+        pooling_add(q->sum, out->hidden + i * out->hidden_ld, c->setup.hidden);
+        q->n_out = step->reasons[i].position + 1;
+        if (step->reasons[i].position == q->n_prompt)
+            finish_vector(c, q); /* and the loop may free it: this was its last row */
+    }
 }
 
 /* --- how long steps take --- */
@@ -195,7 +272,9 @@ static void run_step(struct compute *c, const struct step *step)
     publish_due(c, begun_ns + (limit_ns > HANG_NS_MIN ? limit_ns : HANG_NS_MIN));
     CHECK(forward_run(c->setup.forward, &batch, &logits) == 0);
     scheduler_commit(&c->scheduler);
-    if (step->pick_count > 0) {
+    if (c->setup.pooling != NULL) {
+        pool_all(c, step, &logits);
+    } else if (step->pick_count > 0) {
         struct drawing d = {c, step, &logits};
         place_results(c, step);
         CHECK(kern_pool_run(c->setup.pool, draw_share, &d) == 0);
@@ -205,6 +284,17 @@ static void run_step(struct compute *c, const struct step *step)
     publish_due(c, 0);
     if (step->pick_count > 0)
         thread_wake(c->setup.wake_fd);
+}
+
+/* What the prefix cache has, in figures that are read by themselves. */
+static void publish_prefix(struct compute *c)
+{
+    const struct prefix *p = &c->scheduler.holdings.prefix;
+    uint64_t bytes = (uint64_t)p->n_unused * c->setup.bytes.page +
+                     (uint64_t)p->n_checkpoints * c->setup.bytes.slot;
+
+    atomic_store_explicit(&c->prefix_bytes, bytes, memory_order_relaxed);
+    atomic_store_explicit(&c->prefix_evictions, p->n_evicted, memory_order_relaxed);
 }
 
 /* --- the thread --- */
@@ -258,7 +348,11 @@ static void *run(void *arg)
         has_dropped |= drop_cancelled(c, &c->scheduler.waiting);
         if (has_dropped)
             thread_wake(c->setup.wake_fd);
+        uint64_t n_admitted = c->scheduler.n_admitted;
         const struct step *step = scheduler_build(&c->scheduler, choose_budget(c));
+        publish_prefix(c);
+        if (c->scheduler.n_admitted != n_admitted)
+            thread_wake(c->setup.wake_fd);
         if (step != NULL)
             run_step(c, step);
         else
@@ -274,25 +368,41 @@ static void clear_slot(void *to, int32_t slot)
     forward_clear_slot(to, slot);
 }
 
+static void copy_slot(void *to, int32_t slot, int32_t from)
+{
+    forward_copy_slot(to, slot, from);
+}
+
+static void copy_page(void *to, int32_t page, int32_t from)
+{
+    forward_copy_page(to, page, from);
+}
+
 static void take_memory(struct compute *c)
 {
     size_t vocab = c->setup.vocab;
 
     c->slots = calloc((size_t)c->setup.limits.picks, sizeof *c->slots);
+    CHECK(c->slots != NULL);
+    if (c->setup.pooling != NULL)
+        return; /* nothing is drawn */
     c->work = calloc((size_t)c->setup.threads, sizeof *c->work);
-    CHECK(c->slots != NULL && c->work != NULL);
+    CHECK(c->work != NULL);
     for (int i = 0; i < c->setup.threads; i++) {
         c->work[i].logits = malloc(vocab * sizeof *c->work[i].logits);
         c->work[i].candidates = malloc(vocab * sizeof *c->work[i].candidates);
-        CHECK(c->work[i].logits != NULL && c->work[i].candidates != NULL);
+        c->work[i].mask = calloc(GRAMMAR_MASK_WORDS(vocab), sizeof *c->work[i].mask);
+        CHECK(c->work[i].logits != NULL && c->work[i].candidates != NULL &&
+              c->work[i].mask != NULL);
     }
 }
 
 static void free_memory(struct compute *c)
 {
-    for (int i = 0; i < c->setup.threads; i++) {
+    for (int i = 0; c->work != NULL && i < c->setup.threads; i++) {
         free(c->work[i].logits);
         free(c->work[i].candidates);
+        free(c->work[i].mask);
     }
     free(c->work);
     free(c->slots);
@@ -306,7 +416,8 @@ int compute_start(struct compute *c, const struct compute_setup *setup, struct e
     STAILQ_INIT(&c->inbox);
     CHECK(pthread_mutex_init(&c->lock, NULL) == 0);
     CHECK(pthread_cond_init(&c->changed, NULL) == 0);
-    scheduler_init(&c->scheduler, &setup->limits, clear_slot, setup->forward);
+    struct holding_memory memory = {clear_slot, copy_slot, copy_page, setup->forward};
+    scheduler_init(&c->scheduler, &setup->limits, &memory);
     take_memory(c);
     int rc = thread_start(&c->thread, "cortex-compute", run, c, e);
     c->is_started = rc == 0;

@@ -1,13 +1,15 @@
 /* The compute thread: it owns the model and makes one step after the other.
  *
  * Sequences come through compute_give and are its own until is_returned. What it says of them goes
- * into their result rings; the eventfd is written once per step. It sleeps while nobody can go on.
+ * into their result rings, or is their vector; the eventfd is written once per step. It sleeps
+ * while nobody can go on.
  */
 #ifndef WORKER_ENGINE_COMPUTE_H
 #define WORKER_ENGINE_COMPUTE_H
 
 #include "worker/engine/scheduler.h"
 #include "worker/model/forward.h"
+#include "worker/model/pooling.h"
 
 #include <pthread.h>
 
@@ -16,11 +18,13 @@ struct compute_setup {
     struct kern_pool *pool;              /* borrowed */
     int threads;                         /* of the pool */
     const struct generation *generation; /* borrowed: where answers end */
-    uint32_t vocab;
+    const struct pooling *pooling;       /* borrowed: of embeddings; NULL: it is text */
+    uint32_t vocab, hidden;
     struct scheduler_limits limits;
-    uint64_t weights_bytes; /* for a first guess of how long a step takes */
-    uint64_t stall_ns;      /* how long a prompt may hold up the others' next token */
-    int wake_fd;            /* borrowed */
+    struct forward_bytes bytes; /* of a page, of a slot */
+    uint64_t weights_bytes;     /* for a first guess of how long a step takes */
+    uint64_t stall_ns;          /* how long a prompt may hold up the others' next token */
+    int wake_fd;                /* borrowed */
 };
 
 struct compute {
@@ -39,6 +43,7 @@ struct compute {
 
     /* --- for the loop --- */
     _Atomic uint64_t step_due_ns; /* a step that is not over by then hangs; 0: there is none */
+    _Atomic uint64_t prefix_bytes, prefix_evictions; /* what is kept for others; given up so far */
 };
 
 int compute_start(struct compute *c, const struct compute_setup *setup, struct err *e);

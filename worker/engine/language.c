@@ -86,9 +86,14 @@ static int load_template(struct language *l, const struct root *root,
     struct buf text = {0};
     int rc = read_template(root, config, &text, e);
 
-    if (rc == 0) {
+    if (rc == 0)
         rc = chat_template_new(text.data, text.len, config, &l->chat_template, e);
+    if (rc == 0) {
         l->takes_parts = reads_parts(buf_text(&text));
+        l->reasons = call_form_reasons(l->chat_template);
+        call_form_find(&l->call_form, l->chat_template);
+        l->shows_tools =
+            l->call_form.kind != CALL_FORM_NONE && call_form_shows_tools(l->chat_template);
     }
     buf_free(&text);
     return rc == -ENOENT && e->code == 0 ? 0 : rc;
@@ -112,6 +117,7 @@ int language_load(struct language *l, const struct root *root, uint32_t vocab, s
         language_free(l);
         return rc;
     }
+    l->forms = forms_new(l->tokenizer, vocab);
     l->think_start = tokenizer_find_added(l->tokenizer, "<think>", 7);
     l->think_end = tokenizer_find_added(l->tokenizer, "</think>", 8);
     return 0;
@@ -121,5 +127,7 @@ void language_free(struct language *l)
 {
     tokenizer_free(&l->tokenizer);
     chat_template_free(&l->chat_template);
+    call_form_free(&l->call_form);
+    forms_free(&l->forms);
     *l = (struct language){0};
 }

@@ -47,6 +47,12 @@ static void log_loaded(const struct loader *l)
     buf_free(&text);
 }
 
+/* Whether what sequences have read is kept for others. */
+static bool is_keeping(const struct llm *m)
+{
+    return m->loader.settings->prefix_cache_percent > 0;
+}
+
 static int start_threads(struct llm *m, struct err *e)
 {
     struct loader *l = &m->loader;
@@ -55,13 +61,19 @@ static int start_threads(struct llm *m, struct err *e)
                                   .pool = l->pool,
                                   .threads = shape->threads,
                                   .generation = &l->checkpoint.generation,
+                                  .pooling = l->checkpoint.pooling.kind != POOLING_NONE
+                                                 ? &l->checkpoint.pooling
+                                                 : NULL,
                                   .vocab = l->checkpoint.config.vocab_size,
+                                  .hidden = l->checkpoint.config.hidden_size,
                                   .limits = {.rows = shape->rows,
                                              .spans = shape->spans,
                                              .picks = shape->picks,
-                                             .slots = shape->slots,
-                                             .pages = shape->pages,
-                                             .page_tokens = shape->page_tokens},
+                                             .prefix = {.pages = shape->pages,
+                                                        .page_tokens = shape->page_tokens,
+                                                        .slots = shape->slots,
+                                                        .is_keeping = is_keeping(m)}},
+                                  .bytes = l->memory.bytes,
                                   .weights_bytes = l->memory.weights,
                                   .stall_ns = (uint64_t)l->settings->decode_stall_ms * NS_PER_MS,
                                   .wake_fd = m->engine.wake_fd};
@@ -73,22 +85,30 @@ static int start_threads(struct llm *m, struct err *e)
 static int become_loaded(struct llm *m, struct engine_facts *facts, struct err *e)
 {
     const struct loader *l = &m->loader;
+    const struct language *language = &l->checkpoint.language;
+    bool has_text = l->checkpoint.pooling.kind == POOLING_NONE;
     int rc = start_threads(m, e);
 
     if (rc != 0)
         return rc;
     log_loaded(l);
-    speaker_init(&m->speaker, &l->checkpoint.language);
+    speaker_init(&m->speaker, language);
     m->seat = calloc(l->memory.seats, sizeof *m->seat);
     CHECK(m->seat != NULL);
-    *facts =
-        (struct engine_facts){.memory = {.weights_bytes = l->memory.weights,
-                                         .kv_bytes = l->memory.kv,
-                                         .state_bytes = l->memory.states,
-                                         .work_bytes = l->memory.activations + l->memory.sampling},
-                              .seats = l->memory.seats,
-                              .vocab = l->checkpoint.config.vocab_size,
-                              .context = l->memory.context};
+    *facts = (struct engine_facts){
+        .memory = {.weights_bytes = l->memory.weights,
+                   .kv_bytes = l->memory.kv,
+                   .state_bytes = l->memory.states,
+                   .work_bytes = l->memory.activations + l->memory.sampling},
+        .seats = l->memory.seats,
+        .vocab = l->checkpoint.config.vocab_size,
+        .context = l->memory.context,
+        .has_text = has_text,
+        .has_chat = has_text && language->chat_template != NULL,
+        .has_tools = has_text && language->shows_tools,
+        .has_reasoning =
+            has_text && language->reasons && language->think_end != TOKENIZER_NOT_FOUND,
+        .has_embedding = !has_text};
     m->is_loaded = true;
     return 1;
 }
@@ -180,6 +200,25 @@ static bool is_recited(const struct sequence *s)
     return s->kind != PROMPT_CHAT && s->kind != PROMPT_COMPLETION;
 }
 
+/* Whether the model is one for what is asked, or a refusal. */
+static enum fail_code check_kind(const struct llm *m, const struct request *r, struct err *e)
+{
+    const struct checkpoint *c = &m->loader.checkpoint;
+    enum prompt_kind kind = r->params.kind;
+
+    if (c->pooling.kind == POOLING_NONE && kind == PROMPT_EMBED)
+        err_set(e, ENOTSUP, "this model generates text: it makes no embeddings");
+    else if (c->pooling.kind != POOLING_NONE && (kind == PROMPT_CHAT || kind == PROMPT_COMPLETION))
+        err_set(e, ENOTSUP, "this is an embedding model: it generates no text, ask /v1/embeddings");
+    if (e->code != 0)
+        return FAIL_UNSUPPORTED;
+    if (r->params.dimensions <= c->config.hidden_size)
+        return FAIL_CODES_N;
+    err_set(e, EINVAL, "dimensions: found %u, expected 1 to %u, all that this model's vectors have",
+            r->params.dimensions, c->config.hidden_size);
+    return FAIL_INVALID_REQUEST;
+}
+
 static void submit(struct engine *g, struct request *r, uint64_t now_ns)
 {
     struct llm *m = llm_of(g);
@@ -195,6 +234,11 @@ static void submit(struct engine *g, struct request *r, uint64_t now_ns)
     s->n_top = s->has_logprobs ? (uint32_t)r->params.logprobs : 0;
     LIST_INSERT_HEAD(&m->all, s, all);
     m->seat[r->seat] = s;
+    enum fail_code code = check_kind(m, r, &e);
+    if (code != FAIL_CODES_N) {
+        refuse(m, s, code, e.text);
+        return;
+    }
     if (sampler_init(&s->sampler, &r->params.sampling, &c->generation, c->config.vocab_size,
                      r->seed, &e) != 0) {
         refuse(m, s, FAIL_INVALID_REQUEST, e.text);
@@ -236,12 +280,42 @@ static int replay(struct llm *m, struct sequence *s, struct err *e)
     return 0;
 }
 
+static void accept(struct llm *m, struct sequence *s, uint32_t n_prompt, uint32_t n_cached)
+{
+    s->is_accepted = true;
+    reply_accept(m->engine.reply, s->request,
+                 &(struct accept_body){.prompt_tokens = n_prompt,
+                                       .cached_tokens = n_cached,
+                                       .flags = s->prompt.is_unconstrained ? ACCEPT_UNCONSTRAINED
+                                                                           : 0});
+}
+
+static void count_hit(struct worker_counters *c, const struct sequence *s)
+{
+    counter_add(&c->prefix_hits, s->n_cached > 0);
+    counter_add(&c->prefix_hit_tokens, s->n_cached);
+#define X(constant, counter) counter_add(&c->counter, s->miss == (constant));
+    PREFIX_MISSES(X)
+#undef X
+}
+
+/* Compute has found out how much of it is in the prefix cache. */
+static bool is_admitted(struct llm *m, struct sequence *s)
+{
+    /* acquire: pairs with the scheduler's release */
+    if (!atomic_load_explicit(&s->is_admitted, memory_order_acquire))
+        return false;
+    count_hit(m->engine.reply->counters, s);
+    accept(m, s, s->n_prompt, s->n_cached);
+    return true;
+}
+
 /* How many tokens may be generated, or a refusal. */
 static enum fail_code check_context(const struct llm *m, const struct sequence *s, uint32_t *n_max,
                                     struct err *e)
 {
     uint64_t n = s->prompt.ids.n, context = m->loader.memory.context;
-    uint32_t wanted = s->request->params.max_tokens;
+    uint32_t wanted = s->kind == PROMPT_EMBED ? 0 : s->request->params.max_tokens;
 
     if (n == 0) {
         err_set(e, EINVAL, "the prompt has no tokens: this model needs at least one");
@@ -256,20 +330,74 @@ static enum fail_code check_context(const struct llm *m, const struct sequence *
     return FAIL_CODES_N;
 }
 
+/* All that is to be recited is there. False: refused. */
+static bool catch_up(struct llm *m, struct sequence *s)
+{
+    struct err e = {0};
+
+    if (s->n_resume > speaker_places(s))
+        err_set(&e, EINVAL, "resumed behind the end of the text");
+    else
+        replay(m, s, &e);
+    if (e.code != 0)
+        refuse(m, s, FAIL_INTERNAL, e.text);
+    return e.code == 0;
+}
+
 static void begin_recital(struct llm *m, struct sequence *s)
 {
     struct request *r = s->request;
-    struct err e = {0};
 
-    if (s->n_resume > speaker_places(s)) {
-        refuse(m, s, FAIL_INTERNAL, "resumed behind the end of the text");
+    request_begin_answer(r, ANSWER_UNLIMITED);
+    if (catch_up(m, s))
+        accept(m, s, s->kind == PROMPT_COUNT ? (uint32_t)s->prompt.ids.n : 0, 0);
+}
+
+static int32_t page_tokens(const struct llm *m)
+{
+    const struct forward_shape *shape = &m->loader.memory.shape;
+
+    return shape->pages > 0 ? shape->page_tokens : 0;
+}
+
+static void give_to_compute(struct llm *m, struct sequence *s)
+{
+    s->is_with_compute = true;
+    compute_give(&m->compute, s);
+}
+
+/* What the journal has of the vector is said again once it is computed again. */
+static void begin_embedding(struct llm *m, struct sequence *s)
+{
+    struct request *r = s->request;
+    const struct checkpoint *c = &m->loader.checkpoint;
+    uint32_t hidden = c->config.hidden_size, n_max;
+    struct err e = {0};
+    enum fail_code code = check_context(m, s, &n_max, &e);
+
+    if (code != FAIL_CODES_N) {
+        refuse(m, s, code, e.text);
         return;
     }
-    answer_init(&r->answer, &r->params.stops, ANSWER_UNLIMITED);
-    if (replay(m, s, &e) != 0)
-        refuse(m, s, FAIL_INTERNAL, e.text);
-    else
-        reply_accept(m->engine.reply, r, 0, 0);
+    request_begin_answer(r, ANSWER_UNLIMITED);
+    sequence_begin_embedding(s, pooling_first(&c->pooling, (uint32_t)s->prompt.ids.n) + 1,
+                             r->params.dimensions > 0 ? r->params.dimensions : hidden, hidden,
+                             page_tokens(m));
+    give_to_compute(m, s);
+}
+
+/* Without </think> in the vocabulary the model does not reason: the prompt was refused else. */
+static struct thinking limit_thinking(const struct llm *m, const struct sequence *s)
+{
+    const struct language *l = &m->loader.checkpoint.language;
+    bool may_end = s->kind == PROMPT_CHAT && l->think_end != TOKENIZER_NOT_FOUND;
+
+    return (struct thinking){
+        .start = l->think_start,
+        .end = l->think_end,
+        .n_left = may_end ? s->request->params.thinking_tokens : THINKING_UNLIMITED,
+        .is_open = s->prompt.starts_reasoning,
+    };
 }
 
 static void begin_answer(struct llm *m, struct sequence *s)
@@ -283,9 +411,15 @@ static void begin_answer(struct llm *m, struct sequence *s)
         refuse(m, s, code, e.text);
         return;
     }
-    answer_init(&r->answer, &r->params.stops, n_max);
-    sequence_begin(s, n_max, m->loader.checkpoint.config.vocab_size,
-                   m->loader.memory.shape.pages > 0 ? m->loader.memory.shape.page_tokens : 0);
+    request_begin_answer(r, n_max);
+    s->thinking = limit_thinking(m, s);
+    constraint_begin(&s->constraint, &m->loader.checkpoint.language, s->prompt.grammar,
+                     &s->thinking);
+    sequence_begin(s, n_max, m->loader.checkpoint.config.vocab_size, page_tokens(m));
+    if (s->constraint.has_failed) {
+        refuse(m, s, FAIL_INTERNAL, "the resumed tokens do not keep the form");
+        return;
+    }
     if (s->has_echo)
         answer_echo(&r->answer, s->n_prompt);
     speaker_begin(&m->speaker, s);
@@ -293,11 +427,12 @@ static void begin_answer(struct llm *m, struct sequence *s)
         refuse(m, s, FAIL_INTERNAL, e.text);
         return;
     }
-    reply_accept(m->engine.reply, r, s->n_prompt, 0);
-    if (s->n_out >= s->n_limit)
-        return; /* nothing to compute: no new token, and no log-probability of an old one */
-    s->is_with_compute = true;
-    compute_give(&m->compute, s);
+    if (s->n_out >= s->n_limit) {
+        /* nothing to compute: no new token, and no log-probability of an old one */
+        accept(m, s, s->n_prompt, 0);
+        return;
+    }
+    give_to_compute(m, s);
 }
 
 static void take_prompt(struct llm *m, struct sequence *s)
@@ -305,6 +440,8 @@ static void take_prompt(struct llm *m, struct sequence *s)
     s->is_with_front = false;
     if (s->prompt.error.code != 0)
         refuse(m, s, s->prompt.code, s->prompt.error.text);
+    else if (s->kind == PROMPT_EMBED)
+        begin_embedding(m, s);
     else if (is_recited(s))
         begin_recital(m, s);
     else
@@ -313,11 +450,28 @@ static void take_prompt(struct llm *m, struct sequence *s)
 
 /* --- tokens --- */
 
+/* The vector's text, as soon as there is one. */
+static bool take_vector(struct llm *m, struct sequence *s)
+{
+    if (s->prompt.text.len > 0)
+        return true;
+    /* acquire: pairs with let_go of compute */
+    int end = atomic_load_explicit(&s->end, memory_order_acquire);
+    if (end == END_FAILED)
+        refuse(m, s, FAIL_INTERNAL, s->error.text);
+    if (end != END_LENGTH)
+        return false;
+    speaker_write_vector(s);
+    return catch_up(m, s);
+}
+
 static bool take_recital(struct llm *m, struct sequence *s, uint64_t now_ns)
 {
     struct request *r = s->request;
     struct token token;
 
+    if (s->kind == PROMPT_EMBED && !take_vector(m, s))
+        return false;
     if (r->answer.n_tokens == speaker_places(s)) {
         finish(m, s, FINISH_STOP, now_ns);
         return false;
@@ -412,6 +566,17 @@ static bool take_turn(struct llm *m, struct sequence *s, bool *has_taken, uint64
     return false;
 }
 
+static void show_prefix(struct llm *m)
+{
+    struct worker_counters *to = m->engine.reply->counters;
+
+    counter_set(&to->prefix_cached_bytes,
+                atomic_load_explicit(&m->compute.prefix_bytes, memory_order_relaxed));
+    uint64_t n = atomic_load_explicit(&m->compute.prefix_evictions, memory_order_relaxed);
+    counter_add(&to->prefix_evictions, n - m->n_evictions);
+    m->n_evictions = n;
+}
+
 static void step(struct engine *g, uint64_t now_ns)
 {
     struct llm *m = llm_of(g);
@@ -425,10 +590,11 @@ static void step(struct engine *g, uint64_t now_ns)
             continue;
         if (s->is_with_front)
             take_prompt(m, s);
-        if (s->request != NULL)
+        if (s->request != NULL && (s->is_accepted || is_admitted(m, s)))
             is_done &= take_turn(m, s, &has_taken, now_ns);
     }
     free_returned(m);
+    show_prefix(m);
     if (has_taken)
         compute_kick(&m->compute);
     if (!is_done)

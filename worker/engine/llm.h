@@ -18,6 +18,7 @@ struct llm {
     struct speaker speaker;
     struct sequence **seat;   /* owned: [seats] by request.seat; NULL: none */
     struct sequence_list all; /* those of requests, and those that have not come back yet */
+    uint64_t n_evictions;     /* counted */
     bool is_loaded;
 };
 

@@ -67,28 +67,40 @@ static struct forward_shape shape_of(const struct memory_request *r, uint32_t co
     uint32_t rows = (uint32_t)r->settings->batch_tokens;
     uint64_t spans = least((uint64_t)r->settings->seats, rows);
 
-    return (struct forward_shape){.rows = (int32_t)rows,
-                                  .spans = (int32_t)spans,
-                                  .picks = (int32_t)least(spans, MEMORY_PICKS_MAX),
-                                  .page_tokens = MEMORY_PAGE_TOKENS,
-                                  .context = (int32_t)context,
-                                  .threads = r->threads,
-                                  .kv_type = r->kv_type};
+    return (struct forward_shape){
+        .rows = (int32_t)rows,
+        .spans = (int32_t)spans,
+        .picks = r->config->is_headless ? (int32_t)rows : (int32_t)least(spans, MEMORY_PICKS_MAX),
+        .page_tokens = MEMORY_PAGE_TOKENS,
+        .context = (int32_t)context,
+        .threads = r->threads,
+        .kv_type = r->kv_type};
 }
 
-/* Half of what the first sequence leaves goes to states at most, the rest to pages, which are never
- * more than all sequences can fill. */
-static void divide(struct memory_plan *p, uint64_t left, uint64_t seats, uint64_t page,
-                   uint64_t context_pages, uint64_t slot)
+/* Of what the first sequence leaves, half goes to the states of others at most. The prefix cache's
+ * share of the rest goes to states, what remains to pages, and these are never more than all
+ * sequences can fill, or twice as many with a prefix cache. */
+static void divide(struct memory_plan *p, uint64_t left, const struct config_model *settings,
+                   uint64_t context_pages)
 {
-    if (slot > 0)
-        seats = least(seats, 1 + (left - page * context_pages - slot) / 2 / slot);
+    uint64_t page = p->bytes.page, slot = p->bytes.slot, seats = (uint64_t)settings->seats;
+    uint64_t percent = (uint64_t)settings->prefix_cache_percent;
+
+    left -= page * context_pages + slot;
+    if (slot > 0) {
+        seats = least(seats, 1 + left / 2 / slot);
+        left -= (seats - 1) * slot;
+        uint64_t most = least(context_pages > 0 ? left / page : 0, INT32_MAX - seats);
+        p->checkpoints = (uint32_t)least(left / 100 * percent / slot, most);
+        left -= p->checkpoints * slot;
+        p->shape.slots = (int32_t)(seats + p->checkpoints);
+        p->states = (uint64_t)p->shape.slots * slot;
+    }
     p->seats = (uint32_t)seats;
-    p->states = seats * slot;
-    p->shape.slots = slot > 0 ? (int32_t)seats : 0;
     if (context_pages == 0)
         return;
-    uint64_t pages = least((left - p->states) / page, seats * context_pages);
+    uint64_t useful = seats * context_pages * (percent > 0 ? 2 : 1);
+    uint64_t pages = least(context_pages + left / page, useful);
     p->shape.pages = (int32_t)least(pages, INT32_MAX);
     p->kv = (uint64_t)p->shape.pages * page;
 }
@@ -96,39 +108,38 @@ static void divide(struct memory_plan *p, uint64_t left, uint64_t seats, uint64_
 int memory_plan_make(struct memory_plan *p, const struct memory_request *r, struct err *e)
 {
     const struct model_config *c = r->config;
-    struct forward_bytes bytes;
     uint32_t context = (uint32_t)least((uint64_t)r->settings->limit_context, c->max_positions);
 
     *p = (struct memory_plan){.allowed = find_allowed(r),
                               .weights = r->weights_bytes,
                               .context = context,
                               .shape = shape_of(r, context)};
-    int rc = forward_measure(c, &p->shape, &bytes, e);
+    int rc = forward_measure(c, &p->shape, &p->bytes, e);
     if (rc != 0)
         return rc;
-    p->activations = bytes.activations;
-    p->sampling =
-        (uint64_t)r->threads * c->vocab_size * (sizeof(float) + sizeof(struct kern_candidate));
+    p->activations = p->bytes.activations;
+    if (!c->is_headless)
+        p->sampling =
+            (uint64_t)r->threads * c->vocab_size * (sizeof(float) + sizeof(struct kern_candidate));
 
-    uint64_t slot = has_layer(c, LAYER_LINEAR) ? bytes.slot : 0;
     uint64_t context_pages =
         has_layer(c, LAYER_ATTENTION) ? (context + MEMORY_PAGE_TOKENS - 1) / MEMORY_PAGE_TOKENS : 0;
-    uint64_t one = bytes.page * context_pages;
+    uint64_t one = p->bytes.page * context_pages, slot = p->bytes.slot;
     uint64_t fixed = p->weights + p->activations + p->sampling;
     if (fixed + one + slot > p->allowed)
         return refuse(p, one, slot, e);
-    divide(p, p->allowed - fixed, (uint64_t)r->settings->seats, bytes.page, context_pages, slot);
+    divide(p, p->allowed - fixed, r->settings, context_pages);
     return 0;
 }
 
 void memory_plan_describe(const struct memory_plan *p, struct buf *out)
 {
-    buf_printf(out,
-               "memory plan, MiB: weights %" PRIu64 ", activations %" PRIu64 ", sampling %" PRIu64
-               ", keys and values %" PRIu64 " (%d pages of %d tokens), states %" PRIu64
-               " (%u sequences), together %" PRIu64 " of %" PRIu64 " allowed",
-               p->weights / MIB, p->activations / MIB, p->sampling / MIB, p->kv / MIB,
-               p->shape.pages, p->shape.page_tokens, p->states / MIB, p->seats,
-               (p->weights + p->activations + p->sampling + p->kv + p->states) / MIB,
-               p->allowed / MIB);
+    buf_printf(
+        out,
+        "memory plan, MiB: weights %" PRIu64 ", activations %" PRIu64 ", sampling %" PRIu64
+        ", keys and values %" PRIu64 " (%d pages of %d tokens), states %" PRIu64
+        " (%u sequences, %u for the prefix cache), together %" PRIu64 " of %" PRIu64 " allowed",
+        p->weights / MIB, p->activations / MIB, p->sampling / MIB, p->kv / MIB, p->shape.pages,
+        p->shape.page_tokens, p->states / MIB, p->seats, p->checkpoints,
+        (p->weights + p->activations + p->sampling + p->kv + p->states) / MIB, p->allowed / MIB);
 }

@@ -1,5 +1,8 @@
 /* The memory plan: what a model takes, before any of it is taken, and how many sequences and pages
- * what is left gives. Refused with numbers when one sequence of the whole context does not fit. */
+ * what is left gives. Refused with numbers when one sequence of the whole context does not fit.
+ *
+ * The prefix cache has no memory apart: pages and slots that no sequence needs are its own
+ * (worker/engine/prefix.h). Its share is what there is more of than all seats need. */
 #ifndef WORKER_ENGINE_MEMORY_H
 #define WORKER_ENGINE_MEMORY_H
 
@@ -11,7 +14,7 @@
 #include <stdint.h>
 
 #define MEMORY_PAGE_TOKENS 32
-#define MEMORY_PICKS_MAX   64 /* rows of logits in a step */
+#define MEMORY_PICKS_MAX   64 /* rows of logits in a step; of hidden states any */
 
 struct memory_request {
     const struct model_config *config;
@@ -26,6 +29,8 @@ struct memory_plan {
     uint64_t allowed; /* bytes, by memory_mb or by the machine */
     uint64_t weights, activations, sampling, kv, states;
     uint32_t seats, context;
+    uint32_t checkpoints; /* slots beyond those of the seats */
+    struct forward_bytes bytes;
     struct forward_shape shape;
 };
 

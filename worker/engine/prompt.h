@@ -6,6 +6,8 @@
 #ifndef WORKER_ENGINE_PROMPT_H
 #define WORKER_ENGINE_PROMPT_H
 
+#include "worker/engine/call_form.h"
+#include "worker/engine/form.h"
 #include "worker/engine/sequence.h"
 #include "worker/text/chat_template.h"
 #include "worker/text/tokenizer.h"
@@ -14,7 +16,11 @@
 struct language {
     struct tokenizer *tokenizer;         /* owned */
     struct chat_template *chat_template; /* owned; NULL: the model has none */
-    bool takes_parts; /* the template reads content that is an array; else it is joined */
+    bool takes_parts;           /* the template reads content that is an array; else it is joined */
+    bool shows_tools;           /* the template does, and calls come back in a form that is known */
+    bool reasons;               /* by the template */
+    struct call_form call_form; /* owned */
+    struct forms *forms;        /* owned */
     uint32_t think_start, think_end; /* ids of <think> and </think>, or TOKENIZER_NOT_FOUND */
     uint32_t vocab;                  /* ids are below: of the model, not of the tokenizer */
 };

@@ -14,25 +14,16 @@ static void *take(int32_t n, size_t size)
     return p;
 }
 
-static void fill_stack(int32_t *stack, int32_t n)
-{
-    for (int32_t i = 0; i < n; i++)
-        stack[i] = n - 1 - i;
-}
-
 void scheduler_init(struct scheduler *s, const struct scheduler_limits *limits,
-                    void (*clear_slot)(void *to, int32_t slot), void *to)
+                    const struct holding_memory *memory)
 {
     const struct scheduler_limits *l = limits;
 
     CHECK(l->rows > 0 && l->spans > 0 && l->picks > 0);
-    *s = (struct scheduler){.limits = *l, .clear_slot = clear_slot, .to = to};
+    *s = (struct scheduler){.limits = *l};
     TAILQ_INIT(&s->waiting);
     TAILQ_INIT(&s->running);
-    s->free_pages = take(l->pages, sizeof *s->free_pages);
-    s->free_slots = take(l->slots, sizeof *s->free_slots);
-    fill_stack(s->free_pages, s->n_free_pages = l->pages);
-    fill_stack(s->free_slots, s->n_free_slots = l->slots);
+    holdings_init(&s->holdings, &l->prefix, memory);
     s->step = (struct step){.ids = take(l->rows, sizeof *s->step.ids),
                             .spans = take(l->spans, sizeof *s->step.spans),
                             .owners = take(l->spans, sizeof *s->step.owners),
@@ -42,8 +33,7 @@ void scheduler_init(struct scheduler *s, const struct scheduler_limits *limits,
 
 void scheduler_free(struct scheduler *s)
 {
-    free(s->free_pages);
-    free(s->free_slots);
+    holdings_free(&s->holdings);
     free(s->step.ids);
     free(s->step.spans);
     free(s->step.owners);
@@ -52,24 +42,7 @@ void scheduler_free(struct scheduler *s)
     *s = (struct scheduler){0};
 }
 
-/* --- pages and slots --- */
-
-static int32_t pages_for(const struct scheduler *s, uint32_t tokens)
-{
-    if (s->limits.pages == 0)
-        return 0;
-    return ((int32_t)tokens + s->limits.page_tokens - 1) / s->limits.page_tokens;
-}
-
-static void give_back(struct scheduler *s, struct sequence *q)
-{
-    while (q->n_pages > 0)
-        s->free_pages[s->n_free_pages++] = q->pages[--q->n_pages];
-    if (q->slot >= 0)
-        s->free_slots[s->n_free_slots++] = q->slot;
-    q->slot = -1;
-    q->n_done = 0;
-}
+/* --- who gives way --- */
 
 static struct sequence *find_youngest(struct scheduler *s)
 {
@@ -91,7 +64,7 @@ static bool is_in_step(const struct scheduler *s, const struct sequence *q)
 
 static void preempt(struct scheduler *s, struct sequence *q)
 {
-    give_back(s, q);
+    holding_end(&s->holdings, q);
     TAILQ_REMOVE(&s->running, q, scheduled);
     TAILQ_INSERT_HEAD(&s->waiting, q, scheduled);
     q->is_running = false;
@@ -103,17 +76,12 @@ static void preempt(struct scheduler *s, struct sequence *q)
  * and when that is q itself, or is part of this step already, nobody does. */
 static bool reserve_pages(struct scheduler *s, struct sequence *q, uint32_t tokens)
 {
-    int32_t want = pages_for(s, tokens);
-
-    CHECK(want <= q->n_pages_max);
-    while (s->n_free_pages < want - q->n_pages) {
+    while (holding_extend(&s->holdings, q, tokens) > 0) {
         struct sequence *youngest = find_youngest(s);
         if (youngest == q || is_in_step(s, youngest))
             return false;
         preempt(s, youngest);
     }
-    while (q->n_pages < want)
-        q->pages[q->n_pages++] = s->free_pages[--s->n_free_pages];
     return true;
 }
 
@@ -129,32 +97,26 @@ void scheduler_add(struct scheduler *s, struct sequence *q)
 
 void scheduler_remove(struct scheduler *s, struct sequence *q)
 {
-    give_back(s, q);
+    holding_end(&s->holdings, q);
     TAILQ_REMOVE(q->is_running ? &s->running : &s->waiting, q, scheduled);
     s->n_running -= q->is_running;
     q->is_running = false;
 }
 
-/* A waiting sequence starts when there is room for all its tokens so far and the next one: it would
- * be the youngest, and so the first to give way again. */
 static bool admit_next(struct scheduler *s)
 {
     struct sequence *q = TAILQ_FIRST(&s->waiting);
-    uint32_t tokens;
 
-    if (q == NULL || s->n_running >= (uint32_t)s->limits.spans)
+    if (q == NULL || s->n_running >= (uint32_t)s->limits.spans ||
+        !holding_begin(&s->holdings, q, s->n_running == 0))
         return false;
-    tokens = q->n_tokens < q->n_limit ? q->n_tokens + 1 : q->n_tokens;
-    if (s->n_free_pages < pages_for(s, tokens) || (s->limits.slots > 0 && s->n_free_slots == 0))
-        return false;
-    if (s->limits.slots > 0) {
-        q->slot = s->free_slots[--s->n_free_slots];
-        s->clear_slot(s->to, q->slot);
-    }
     TAILQ_REMOVE(&s->waiting, q, scheduled);
     TAILQ_INSERT_TAIL(&s->running, q, scheduled);
     q->is_running = true;
     s->n_running++;
+    s->n_admitted++;
+    /* release: what was found in the prefix cache, for the loop's acquire */
+    atomic_store_explicit(&q->is_admitted, true, memory_order_release);
     return true;
 }
 
@@ -187,8 +149,8 @@ static uint32_t results_of(const struct sequence *q, uint32_t n)
 
     if (first < q->n_out)
         first = q->n_out;
-    if (last >= q->n_limit) /* nothing comes behind the end */
-        last = q->n_limit - 1;
+    if (last >= sequence_results_end(q))
+        last = sequence_results_end(q) - 1;
     return last >= first ? last - first + 1 : 0;
 }
 
@@ -200,7 +162,7 @@ static uint32_t allow_rows(const struct scheduler *s, const struct sequence *q, 
 
     if (decodes(q) && untaken >= SEQUENCE_AHEAD)
         return 0;
-    if (room > SEQUENCE_RING - untaken)
+    if (q->sum == NULL && room > SEQUENCE_RING - untaken) /* rows of an embedding are not taken */
         room = SEQUENCE_RING - untaken;
     while ((count = results_of(q, n)) > room)
         n -= count - room; /* each result has a row of its own */
@@ -211,7 +173,8 @@ static void add_picks(struct scheduler *s, struct sequence *q, uint32_t n, int32
 {
     struct step *t = &s->step;
     uint32_t count = results_of(q, n);
-    uint32_t last = q->n_done + n < q->n_limit ? q->n_done + n : q->n_limit - 1;
+    uint32_t end = sequence_results_end(q);
+    uint32_t last = q->n_done + n < end ? q->n_done + n : end - 1;
 
     for (uint32_t i = 0; i < count; i++) {
         uint32_t position = last + 1 - count + i;
@@ -281,7 +244,7 @@ static void add_reader(struct scheduler *s, struct sequence *q, uint32_t share)
     uint32_t space = (uint32_t)(s->limits.rows - s->step.rows);
 
     n = align_cut(q, n < space ? n : space);
-    n = allow_rows(s, q, n);
+    n = holding_cut(&s->holdings, q, allow_rows(s, q, n));
     if (n > 0 && reserve_pages(s, q, q->n_done + n))
         add_span(s, q, n);
 }
@@ -329,5 +292,5 @@ const struct step *scheduler_build(struct scheduler *s, int32_t budget)
 void scheduler_commit(struct scheduler *s)
 {
     for (int32_t i = 0; i < s->step.span_count; i++)
-        s->step.owners[i]->n_done += (uint32_t)s->step.spans[i].rows;
+        holding_advance(&s->holdings, s->step.owners[i], (uint32_t)s->step.spans[i].rows);
 }

@@ -3,21 +3,23 @@
  *
  * A sequence needs the rows [n_done, n_tokens) of its tokens: one when it decodes, more while it
  * reads its prompt or what it is resumed from. Decodes come first, all of them; then readers share
- * what is left of the budget. A sequence that the cache has no page for any more gives way: the
- * youngest loses its pages and state and reads all its tokens again later, which gives the same
- * bits (kernels/kern.h). The oldest never gives way and the cache holds one whole context, so all
- * come to their end.
+ * what is left of the budget.
+ *
+ * Whoever begins, or begins again, goes on behind what the prefix cache has of its tokens; whoever
+ * ends leaves there what it has read. That gives the same bits as to read all (kernels/kern.h).
+ * What no sequence holds is given up whenever one needs a page or slot. When that is not enough the
+ * youngest gives way: it leaves, and begins again later. The oldest never gives way and there are
+ * pages for one whole context, so all come to their end.
  */
 #ifndef WORKER_ENGINE_SCHEDULER_H
 #define WORKER_ENGINE_SCHEDULER_H
 
 #include "kernels/kern.h"
-#include "worker/engine/sequence.h"
+#include "worker/engine/holding.h"
 
 struct scheduler_limits {
     int32_t rows, spans, picks; /* of one step */
-    int32_t slots;              /* 0: the model has no DeltaNet state, spans count alone */
-    int32_t pages, page_tokens; /* 0: the model has no attention */
+    struct prefix_limits prefix;
 };
 
 /* A row whose logits are wanted, and why. */
@@ -41,21 +43,19 @@ struct scheduler {
     struct sequence_order waiting; /* in order of arrival; those that gave way are in front */
     struct sequence_order running; /* in order of service: who was served goes to the end */
     uint32_t n_running;
-    int32_t *free_pages, *free_slots; /* owned: stacks */
-    int32_t n_free_pages, n_free_slots;
+    struct holdings holdings;
     uint64_t next_age;
     uint64_t n_preempted;
-    void (*clear_slot)(void *to, int32_t slot);
-    void *to;         /* of clear_slot */
+    uint64_t n_admitted;
     struct step step; /* owned arrays */
 };
 
 void scheduler_init(struct scheduler *s, const struct scheduler_limits *limits,
-                    void (*clear_slot)(void *to, int32_t slot), void *to);
+                    const struct holding_memory *memory);
 void scheduler_free(struct scheduler *s);
 
 void scheduler_add(struct scheduler *s, struct sequence *q);
-/* It is over, or not wanted any more: out, with all it holds. */
+/* It is over, or not wanted any more: out. What it has read stays in the prefix cache. */
 void scheduler_remove(struct scheduler *s, struct sequence *q);
 
 /* The next step, of at most `budget` rows that are not decodes (0 only when nobody reads). NULL

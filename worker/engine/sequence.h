@@ -11,7 +11,10 @@
 #ifndef WORKER_ENGINE_SEQUENCE_H
 #define WORKER_ENGINE_SEQUENCE_H
 
+#include "worker/engine/constraint.h"
+#include "worker/engine/prefix.h"
 #include "worker/engine/sampler.h"
+#include "worker/engine/thinking.h"
 #include "worker/request.h"
 #include "worker/text/tokenizer.h"
 
@@ -22,11 +25,16 @@
 #define SEQUENCE_RING  128 /* results that fit: a power of two, more than those of one step */
 _Static_assert((SEQUENCE_RING & (SEQUENCE_RING - 1)) == 0, "indices wrap by masking");
 
+#define PROMPT_NO_OPENER TOKENIZER_NOT_FOUND
+
 /* What the front thread makes of a request. */
 struct prompt {
     struct token_ids ids;  /* owned */
-    struct buf text;       /* owned: the rendered prompt, for PROMPT_TEMPLATE */
+    uint32_t opener;       /* the special token that opens messages, or PROMPT_NO_OPENER */
+    struct buf text;       /* owned: what is recited in pieces, of PROMPT_EMBED once it is there */
     bool starts_reasoning; /* the answer begins inside <think> */
+    struct grammar *grammar; /* owned reference: the form of the answer; NULL: none */
+    bool is_unconstrained;   /* a tool's schema was beyond what can be compiled */
     enum fail_code code;   /* when error.code is set: it is refused */
     struct err error;
 };
@@ -44,6 +52,14 @@ struct result_top {
     float logprob;
 };
 
+/* worker/engine/marks.h: positions in the prompt, 0: none. */
+struct marks {
+    uint32_t begin;   /* of what had to be read */
+    uint32_t last;    /* mark that was passed, or begin */
+    uint32_t opening; /* of the last message */
+    uint32_t branch;  /* where it left what is known */
+};
+
 enum sequence_end { END_NONE, END_EOS, END_LENGTH, END_FAILED };
 
 struct sequence {
@@ -52,6 +68,7 @@ struct sequence {
     /* --- loop --- */
     struct request *request; /* NULL: forgotten, to be freed once it has come back */
     bool is_with_front, is_with_compute;
+    bool is_accepted; /* said */
     struct detokenizer detokenizer;
     enum channel channel;
     bool is_fresh; /* of this channel nothing was shown yet: line ends are left out */
@@ -71,24 +88,34 @@ struct sequence {
 
     /* --- compute; made by the loop before --- */
     uint32_t *tokens; /* owned: [n_limit] prompt and answer */
+    double *sum;      /* owned: [hidden] of the rows that count, for an embedding; else NULL */
     uint32_t n_prompt, n_tokens, n_limit;
     uint32_t n_out;  /* position of the next result: behind what the journal has */
     uint32_t n_done; /* tokens the model has read */
     int32_t slot;    /* DeltaNet state; -1: none */
     int32_t *pages;  /* owned: [n_pages_max] */
     int32_t n_pages, n_pages_max;
+    int32_t n_shared; /* of these, whole ones that the prefix cache knows */
+    struct marks marks;
     uint64_t age; /* smaller: admitted earlier */
     struct sampler sampler;
+    struct thinking thinking;
+    struct constraint constraint;
     TAILQ_ENTRY(sequence) scheduled; /* waiting or running */
     bool is_running;
 
     /* --- results: compute writes, loop reads --- */
+    _Atomic bool is_admitted;      /* from here on these two are fixed */
+    uint32_t n_cached;             /* tokens found in the prefix cache at first */
+    enum prefix_miss miss;         /* why not more */
     struct result *results;        /* owned: [SEQUENCE_RING] */
     struct result_top *tops;       /* owned: [SEQUENCE_RING][n_top], NULL without */
     _Atomic uint32_t results_head; /* loop: next to read */
     _Atomic uint32_t results_tail; /* compute: next to write */
     _Atomic int end;               /* enum sequence_end; compute, after the last result */
     struct err error;              /* of END_FAILED */
+    float *vector;                 /* owned: [n_vector] of an embedding, before its end */
+    uint32_t n_vector;             /* made by the loop before */
 
     /* --- loop writes, the others read --- */
     _Atomic bool is_cancelled;
@@ -104,7 +131,18 @@ struct sequence *sequence_new(void);
 /* The prompt is known and fits: memory for n_max more tokens, and for pages of page_tokens (0: it
  * needs none). */
 void sequence_begin(struct sequence *s, uint32_t n_max, uint32_t vocab, int32_t page_tokens);
+/* The same of a prompt whose embedding is wanted: n_vector numbers out of rows of `hidden`, from
+ * the result of the token at n_first on. */
+void sequence_begin_embedding(struct sequence *s, uint32_t n_first, uint32_t n_vector,
+                              uint32_t hidden, int32_t page_tokens);
 void sequence_free(struct sequence *s);
+
+/* Positions that have a result are below: nothing comes behind the limit, but the last row of an
+ * embedding counts like the others. */
+static inline uint32_t sequence_results_end(const struct sequence *s)
+{
+    return s->sum != NULL ? s->n_limit + 1 : s->n_limit;
+}
 
 /* Results that are not taken yet. Called by compute. */
 static inline uint32_t sequence_untaken(const struct sequence *s)

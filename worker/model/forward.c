@@ -27,8 +27,11 @@ static void finish_step(struct forward_step *s)
 
     if (b->pick_count == 0)
         return;
-    forward_norm(s, f->weights->final_norm, 1u << kern_operand(head->layout), b->picks,
+    forward_norm(s, f->weights->final_norm,
+                 1u << (f->config->is_headless ? KERN_F32 : kern_operand(head->layout)), b->picks,
                  b->pick_count);
+    if (f->config->is_headless)
+        return;
     FORWARD_OP(s, linear, .w = *head, .x = forward_input(s, head), .y = f->logits,
                .ld = f->ld.vocab, .rows = b->pick_count);
     kern_barrier(s->th);
@@ -103,10 +106,14 @@ int forward_run(struct forward *f, const struct forward_batch *b, struct forward
     int rc = kern_pool_run(f->pool, run_step, f);
     *out = (struct forward_logits){
         .logits = f->logits, .ld = f->ld.vocab, .best = f->best, .lse = f->lse};
+    if (f->config->is_headless) /* where forward_norm has left them */
+        *out = (struct forward_logits){
+            .hidden = forward_is_solo(b->pick_count) ? f->own[0].h.f32 : f->h.f32,
+            .hidden_ld = f->ld.hidden};
     return rc;
 }
 
-/* --- slots --- */
+/* --- slots and pages --- */
 
 struct clearing {
     char *from;
@@ -132,4 +139,38 @@ void forward_clear_slot(struct forward *f, int32_t slot)
         return;
     struct clearing c = {(char *)f->slots.base + (size_t)slot * f->slots.stride, f->slots.stride};
     kern_pool_run(f->pool, clear_part, &c);
+}
+
+struct copying {
+    const struct kern_ops *ops;
+    struct kern_copy copy;
+};
+
+static int copy_part(struct kern_thread *th, void *arg)
+{
+    const struct copying *c = arg;
+
+    return c->ops->copy(th, &c->copy);
+}
+
+static void copy_block(struct forward *f, void *base, size_t stride, int32_t to, int32_t from)
+{
+    struct copying c = {f->ops,
+                        {.to = (char *)base + (size_t)to * stride,
+                         .from = (char *)base + (size_t)from * stride,
+                         .bytes = stride}};
+
+    CHECK(kern_pool_run(f->pool, copy_part, &c) == 0);
+}
+
+void forward_copy_slot(struct forward *f, int32_t to, int32_t from)
+{
+    CHECK(to >= 0 && to < f->slots.count && from >= 0 && from < f->slots.count);
+    copy_block(f, f->slots.base, f->slots.stride, to, from);
+}
+
+void forward_copy_page(struct forward *f, int32_t to, int32_t from)
+{
+    CHECK(to >= 0 && to < f->kv.pages && from >= 0 && from < f->kv.pages);
+    copy_block(f, f->kv.base, f->kv.stride, to, from);
 }

@@ -113,7 +113,7 @@ static int read_piece(struct script_piece *p, const struct json_object *o, struc
     } else if (check_keys(o, keys, sizeof keys / sizeof keys[0], "piece", e) != 0 ||
                read_bytes(p, json_get(o, "bytes"), e) != 0 ||
                read_string(o, "text", &p->text, &p->len, e) != 0 ||
-               read_enum(o, "channel", channel_name, channel_count, &channel, e) != 0 ||
+               read_enum(o, "channel", channel_name, CHANNEL_REASONING + 1, &channel, e) != 0 ||
                read_delay(o, &p->delay_ms, e) != 0) {
         return -e->code;
     }

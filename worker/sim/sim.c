@@ -77,7 +77,12 @@ static int load(struct engine *g, uint64_t now_ns, struct engine_load *progress,
     s->is_loaded = true;
     *facts = (struct engine_facts){.seats = (uint32_t)s->model->seats,
                                    .vocab = SIM_VOCAB,
-                                   .context = (uint32_t)s->model->limit_context};
+                                   .context = (uint32_t)s->model->limit_context,
+                                   .has_text = true,
+                                   .has_chat = true,
+                                   .has_tools = true,
+                                   .has_reasoning = true,
+                                   .has_embedding = true};
     return 1;
 }
 
@@ -203,9 +208,22 @@ static int admit_answer(struct sim *s, struct sim_seat *seat, uint32_t answer, s
     uint64_t n_max = context - words;
     if (n_max > r->params.max_tokens)
         n_max = r->params.max_tokens;
-    answer_init(&r->answer, &r->params.stops, (uint32_t)n_max);
+    request_begin_answer(r, (uint32_t)n_max);
     answer_echo(&r->answer, seat->n_said);
     return 0;
+}
+
+/* The vector becomes what is said. */
+static int embed(const struct sim *s, struct sim_seat *seat, struct err *e, enum fail_code *code)
+{
+    uint64_t context = (uint64_t)s->model->limit_context;
+
+    if (seat->prompt.n > context) {
+        *code = FAIL_CONTEXT_LENGTH;
+        return err_set(e, EINVAL, "prompt is too long: %u tokens > %" PRIu64 " maximum",
+                       seat->prompt.n, context);
+    }
+    return sim_prompt_embed(&seat->prompt, seat->request->params.dimensions, e);
 }
 
 /* Nothing new: the prompt itself is what is said. */
@@ -218,8 +236,8 @@ static int admit_text(struct sim_seat *seat, struct err *e, enum fail_code *code
         return err_set(e, EINVAL, "%u tokens; at most %u at once", seat->prompt.n,
                        ANSWER_TOKENS_MAX);
     }
-    seat->n_said = seat->n_tokens = seat->prompt.n;
-    answer_init(&r->answer, &r->params.stops, ANSWER_UNLIMITED);
+    seat->n_said = seat->n_tokens = r->params.kind != PROMPT_COUNT ? seat->prompt.n : 0;
+    request_begin_answer(r, ANSWER_UNLIMITED);
     return 0;
 }
 
@@ -235,7 +253,11 @@ static int admit(struct sim *s, struct request *r, uint32_t *n_prompt, struct er
     *code = FAIL_INVALID_REQUEST;
     if (sim_prompt_read(&seat->prompt, &r->params, e) != 0)
         return -e->code;
-    *n_prompt = is_answer ? seat->prompt.n : 0;
+    *n_prompt = is_answer || r->params.kind == PROMPT_COUNT || r->params.kind == PROMPT_EMBED
+                    ? seat->prompt.n
+                    : 0;
+    if (r->params.kind == PROMPT_EMBED && embed(s, seat, e, code) != 0)
+        return -e->code;
     int rc = is_answer ? admit_answer(s, seat, p.answer, e, code) : admit_text(seat, e, code);
     if (rc != 0)
         return rc;
@@ -262,7 +284,7 @@ static void submit(struct engine *g, struct request *r, uint64_t now_ns)
         reply_fail(g->reply, r, code, e.text);
         return;
     }
-    reply_accept(g->reply, r, n_prompt, 0);
+    reply_accept(g->reply, r, &(struct accept_body){.prompt_tokens = n_prompt});
     uint64_t wait_ms = (uint64_t)s->model->simulate_prefill_ms;
     if (seat->answer != NULL)
         wait_ms += seat->answer->delay_ms;
@@ -406,8 +428,9 @@ int sim_init(struct sim *s, const struct config_model *model, uint32_t spawns, s
 {
     uint32_t seats = (uint32_t)model->seats;
 
-    *s = (struct sim){
-        .engine = {.ops = &sim_ops, .wake_fd = -1}, .model = model, .place = {.ring = ring, .vocab = SIM_VOCAB}};
+    *s = (struct sim){.engine = {.ops = &sim_ops, .wake_fd = -1},
+                      .model = model,
+                      .place = {.ring = ring, .vocab = SIM_VOCAB}};
     if (plan_faults(s, spawns, e) != 0)
         return -e->code;
     if (model->simulate_script[0] != '\0' &&

@@ -39,7 +39,7 @@ void stop_free(struct stop *s)
 }
 
 /* Length of the longest stop string that ends where these len bytes end, or 0. */
-static size_t find_end(const struct stop_list *list, const char *text, size_t len)
+static size_t find_end(const struct stop_list *list, const char *text, size_t len, uint32_t *which)
 {
     const char *stop = list->text.data;
     size_t best = 0;
@@ -47,8 +47,10 @@ static size_t find_end(const struct stop_list *list, const char *text, size_t le
     for (uint32_t i = 0; i < list->n; stop += list->len[i++]) {
         size_t n = list->len[i];
         if (n <= len && n > best && stop[n - 1] == text[len - 1] &&
-            memcmp(stop, text + len - n, n) == 0)
+            memcmp(stop, text + len - n, n) == 0) {
             best = n;
+            *which = i;
+        }
     }
     return best;
 }
@@ -86,7 +88,7 @@ static int push_whole(struct stop *s, const char *text, size_t len, struct buf *
     const char *all = s->hold.data + s->hold.pos;
     size_t n = buf_pending(&s->hold);
     for (size_t end = before + 1; end <= n; end++) {
-        size_t match = find_end(s->list, all, end);
+        size_t match = find_end(s->list, all, end, &s->which);
         if (match > 0) {
             buf_add(out, all, end - match);
             buf_free(&s->hold);

@@ -37,6 +37,7 @@ struct stop {
     struct buf hold;              /* owned: at most len_max - 1 bytes between calls */
     uint8_t n_partial;
     bool is_over;
+    uint32_t which;  /* of the list: what is complete, when it is over */
     char partial[4]; /* beginning of a UTF-8 sequence */
 };
 
