@@ -53,7 +53,8 @@ void error_write_messages(struct buf *out, enum api_error error, const char *tex
     buf_printf(out, "{\"type\":\"error\",\"error\":{\"type\":\"%s\",\"message\":",
                messages_error_type(error));
     buf_add_json_string(out, printable, strlen(printable));
-    buf_printf(out, "},\"request_id\":\"%s\"}", request_id);
+    buf_printf(out, ",\"details\":{\"error_code\":\"%s\"}},\"request_id\":\"%s\"}",
+               api_errors[error].code, request_id);
 }
 
 /* /v1/messages and what is below it, whether there is such a route or not. */

@@ -130,6 +130,9 @@ static int begin(struct messages_request *r, struct param_error *e)
 
     r->has_begun = true;
     r->turn = system == NULL || json_is_string(system, "");
+    if (json_get(r->body, "thread") != NULL) /* clients know this code, and do without */
+        return param_refuse(e, ERROR_NO_THREADS, "thread",
+                            "thread: conversations are not kept here, send the whole one");
     if (json_get(r->body, "messages") == NULL)
         return messages_refuse(e, "messages", "", NULL, "");
     if (thinking != NULL && take_thinking_mode(r, thinking, e) != 0)
