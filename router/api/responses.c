@@ -312,7 +312,7 @@ void responses_forget(struct generation *g)
     json_writer_free(&r->writer);
     json_free(&r->keeping);
     free(r->turns);
-    buf_free(&r->lead);
+    json_free(&r->lead);
     buf_free(&r->reasoning);
     buf_free(&r->input);
     buf_free(&r->item_at);

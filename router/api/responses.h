@@ -52,8 +52,8 @@ struct responses_call {
     size_t n_taken;                        /* of all of them */
     struct turn *referred;                 /* shared: whose output and input are below, once read */
     struct json_object *referred_items[2]; /* owned */
-    struct buf lead;                       /* owned: the system message in front, while it grows */
-    bool has_lead, is_lead_over;
+    struct json_object *lead;              /* owned: texts of the system message in front */
+    bool is_lead_over;
     struct json_object *assistant; /* in the conversation: the message that items still join */
     bool has_content, has_calls;   /* of it */
     struct buf reasoning;          /* owned: of the assistant's message that follows */

@@ -110,22 +110,35 @@ static int put_content(struct json_object *message, const struct json_object *it
  * know a system message at the beginning only. */
 void responses_add_lead(struct responses_call *r, const struct json_object *text)
 {
-    size_t len;
-    const char *s = json_string(text, &len);
+    if (r->lead == NULL)
+        r->lead = json_new_array();
+    json_append(r->lead, json_share(text));
+}
 
-    if (r->has_lead)
-        buf_add_str(&r->lead, "\n\n");
-    buf_add(&r->lead, s, len);
-    r->has_lead = true;
+static struct json_object *join_lead(const struct responses_call *r)
+{
+    struct buf joined = {0};
+    size_t len;
+
+    if (json_length(r->lead) == 1)
+        return json_share(json_at(r->lead, 0));
+    for (size_t i = 0; i < json_length(r->lead); i++) {
+        const char *s = json_string(json_at(r->lead, i), &len);
+        if (i > 0)
+            buf_add_str(&joined, "\n\n");
+        buf_add(&joined, s, len);
+    }
+    struct json_object *text = json_new_string(buf_text(&joined), buf_pending(&joined));
+    buf_free(&joined);
+    return text;
 }
 
 static void end_lead(struct responses_call *r)
 {
-    if (r->has_lead && !r->is_lead_over)
-        json_put_string(conversation_add(&r->conversation, "system"), "content", buf_text(&r->lead),
-                        buf_pending(&r->lead));
+    if (r->lead != NULL)
+        json_put(conversation_add(&r->conversation, "system"), "content", join_lead(r));
+    json_free(&r->lead);
     r->is_lead_over = true;
-    buf_free(&r->lead);
 }
 
 static int take_lead(struct responses_call *r, const struct json_object *item, const char *at,

@@ -410,6 +410,14 @@ def test_what_asks_for_nothing(node):
            tool_choice="auto", service_tier="auto", safety_identifier="x", max_output_tokens=1)
 
 
+def test_models_as_codex_asks_for_them(node):
+    """It wants "models" of its own form; no entry there is what leaves it its own instructions."""
+    n = node()
+    plain = n.get("/v1/models").json()
+    assert n.get("/v1/models?client_version=0.99.0").json() == {**plain, "models": []}
+    assert "models" not in plain
+
+
 def test_methods(node):
     n = node()
     got = n.get("/v1/responses")
