@@ -247,14 +247,21 @@ static int take_message(struct responses_call *r, const struct json_object *item
     return responses_refuse(e, where, role, "user, assistant, system or developer");
 }
 
-static int check_call_id(const struct json_object *id, const char *at, struct param_error *e)
+/* A string; of a call one that no call without its result has. */
+static int check_call_id(const struct responses_call *r, const struct json_object *id, bool is_new,
+                         const char *at, struct param_error *e)
 {
     char where[RESPONSES_AT_SIZE];
 
-    if (is_string(id))
-        return 0;
     snprintf(where, sizeof where, "%s.call_id", at);
-    return responses_refuse(e, where, id, "a string");
+    if (!is_string(id))
+        return responses_refuse(e, where, id, "a string");
+    const struct json_object *other = json_get(r->conversation.calls, json_string(id, NULL));
+    if (is_new && is_string(other))
+        return param_refuse(e, ERROR_INVALID_BODY, where,
+                            "%s: \"%.64s\" is that of another call that has no output yet", where,
+                            json_string(id, NULL));
+    return 0;
 }
 
 static int take_call(struct responses_call *r, const struct json_object *item,
@@ -262,7 +269,7 @@ static int take_call(struct responses_call *r, const struct json_object *item,
 {
     const struct json_object *id = json_get(item, "call_id");
 
-    if (check_call_id(id, at, e) != 0)
+    if (check_call_id(r, id, true, at, e) != 0)
         return -EINVAL;
     struct json_object *message = open_message(r, false);
     r->has_calls = true;
@@ -301,7 +308,7 @@ static int take_output(struct responses_call *r, const struct json_object *item,
 
     responses_end_items(r);
     snprintf(where, sizeof where, "%s.call_id", at);
-    if (check_call_id(json_get(item, "call_id"), at, e) != 0 ||
+    if (check_call_id(r, json_get(item, "call_id"), false, at, e) != 0 ||
         conversation_result(&r->conversation, json_get(item, "call_id"), where, &message, e) != 0)
         return -EINVAL;
     return put_content(message, item, "output", at, e);
