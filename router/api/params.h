@@ -36,8 +36,8 @@
     X(prompt, STRING, 0, TEXT_MAX, IN_TOKENIZE, OWN)                                               \
     X(content, STRING, 0, TEXT_MAX, IN_TOKENIZE, OWN)                                              \
     X(tokens, ARRAY, 0, 100000, IN_DETOKENIZE, OWN)                                                \
-    X(stream, BOOL, 0, 1, IN_ANSWERS, OWN)                                                            \
-    X(stream_options, OBJECT, 0, 0, IN_ANSWERS, OWN) /* usage comes always */                         \
+    X(stream, BOOL, 0, 1, IN_ANSWERS, OWN)                                                         \
+    X(stream_options, OBJECT, 0, 0, IN_ANSWERS, OWN) /* usage comes always */                      \
     X(max_tokens, INTEGER, 1, 16777216, IN_CHAT, OWN)                                              \
     X(max_tokens, INTEGER, 0, 16777216, IN_COMPLETION, OWN) /* 0: with echo only */                \
     X(max_completion_tokens, INTEGER, 1, 16777216, IN_CHAT, OWN)                                   \
@@ -47,26 +47,26 @@
     X(top_logprobs, INTEGER, 0, 20, IN_CHAT, OWN)                                                  \
     X(logprobs, INTEGER, 0, 20, IN_COMPLETION, OWN)                                                \
     X(echo, BOOL, 0, 1, IN_COMPLETION, OWN)                                                        \
-    X(stop, STOP, 0, 16, IN_ANSWERS, OWN)                                                             \
-    X(seed, INTEGER, -9223372036854775807., 9223372036854775807., IN_ANSWERS, OWN)                    \
-    X(temperature, NUMBER, 0, 2, IN_ANSWERS, FORWARD)                                                 \
-    X(top_p, NUMBER, 0, 1, IN_ANSWERS, FORWARD)                                                       \
-    X(top_k, INTEGER, -1, 1000000, IN_ANSWERS, FORWARD)                                               \
-    X(min_p, NUMBER, 0, 1, IN_ANSWERS, FORWARD)                                                       \
-    X(presence_penalty, NUMBER, -2, 2, IN_ANSWERS, FORWARD)                                           \
-    X(frequency_penalty, NUMBER, -2, 2, IN_ANSWERS, FORWARD)                                          \
-    X(repetition_penalty, NUMBER, 0.01, 10, IN_ANSWERS, FORWARD)                                      \
-    X(logit_bias, BIAS, -100, 100, IN_ANSWERS, FORWARD)                                               \
-    X(reasoning_effort, STRING, 1, 32, IN_MESSAGES | IN_RESPONSES, FORWARD)                                       \
-    X(chat_template_kwargs, OBJECT, 0, 0, IN_MESSAGES | IN_RESPONSES, FORWARD)                                    \
+    X(stop, STOP, 0, 16, IN_ANSWERS, OWN)                                                          \
+    X(seed, INTEGER, -9223372036854775807., 9223372036854775807., IN_ANSWERS, OWN)                 \
+    X(temperature, NUMBER, 0, 2, IN_ANSWERS, FORWARD)                                              \
+    X(top_p, NUMBER, 0, 1, IN_ANSWERS, FORWARD)                                                    \
+    X(top_k, INTEGER, -1, 1000000, IN_ANSWERS, FORWARD)                                            \
+    X(min_p, NUMBER, 0, 1, IN_ANSWERS, FORWARD)                                                    \
+    X(presence_penalty, NUMBER, -2, 2, IN_ANSWERS, FORWARD)                                        \
+    X(frequency_penalty, NUMBER, -2, 2, IN_ANSWERS, FORWARD)                                       \
+    X(repetition_penalty, NUMBER, 0.01, 10, IN_ANSWERS, FORWARD)                                   \
+    X(logit_bias, BIAS, -100, 100, IN_ANSWERS, FORWARD)                                            \
+    X(reasoning_effort, STRING, 1, 32, IN_MESSAGES | IN_RESPONSES, FORWARD)                        \
+    X(chat_template_kwargs, OBJECT, 0, 0, IN_MESSAGES | IN_RESPONSES, FORWARD)                     \
     X(add_special_tokens, BOOL, 0, 1, IN_COMPLETION | IN_TOKENIZE, OWN)                            \
     X(add_generation_prompt, BOOL, 0, 1, IN_TEXTS, OWN)                                            \
     X(with_pieces, BOOL, 0, 1, IN_TOKENIZE, OWN)                                                   \
     X(return_token_strs, BOOL, 0, 1, IN_TOKENIZE, OWN)                                             \
     X(suffix, STRING, 0, 0, IN_COMPLETION, DEFAULT)                                                \
-    X(tools, OBJECTS, 0, 1024, IN_MESSAGES | IN_RESPONSES, OWN)                                                   \
-    X(tool_choice, ANY, 0, 0, IN_MESSAGES | IN_RESPONSES, OWN)                                                    \
-    X(parallel_tool_calls, BOOL, 0, 1, IN_CHAT | IN_RESPONSES, OWN)                                               \
+    X(tools, OBJECTS, 0, 1024, IN_MESSAGES | IN_RESPONSES, OWN)                                    \
+    X(tool_choice, ANY, 0, 0, IN_MESSAGES | IN_RESPONSES, OWN)                                     \
+    X(parallel_tool_calls, BOOL, 0, 1, IN_CHAT | IN_RESPONSES, OWN)                                \
     X(functions, ARRAY, 0, 0, IN_MESSAGES, DEFAULT) /* the older form of tools */                  \
     X(function_call, CHOICE, 0, 0, IN_MESSAGES, DEFAULT)                                           \
     X(response_format, OBJECT, 0, 0, IN_CHAT, OWN)                                                 \
