@@ -455,22 +455,30 @@ static void each_message_for_itself(void **state)
     token_ids_free(&said);
 }
 
+/* What is no list of ids is refused with the request, what the model has no token for by its prompt. */
 static void wrong_tokens_are_refused(void **state)
 {
-    static const char *const wrong[] = {"\"1 x\"", "\"312\"", "\"1  2\"",
-                                        "\"-1\"",  "[1]",     "\"99999999999999999999999\""};
+    static const char *const wrong[] = {"\"1 x\"", "\"1  2\"", "\"-1\"", "[1]",
+                                        "\"99999999999999999999999\""};
     char json[512];
+    struct json_object *root;
+    struct params params;
+    struct prompt p;
+    struct err e;
 
     (void)state;
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
-        struct prompt p;
         snprintf(json, sizeof json,
                  QUESTION ",{\"role\":\"assistant\",\"content\":\"x\",\"sampled\":%s}]}", wrong[i]);
-        make(&language, json, &p);
-        assert_int_equal(p.error.code, EINVAL);
-        assert_non_null(strstr(p.error.text, "sampled"));
-        drop(&p);
+        assert_int_equal(json_parse(json, strlen(json), &root, &e), 0);
+        assert_int_equal(params_parse(&params, root, &e), -EINVAL);
+        assert_non_null(strstr(e.text, "sampled"));
     }
+    make(&language, QUESTION ",{\"role\":\"assistant\",\"content\":\"x\",\"sampled\":\"312\"}]}",
+         &p);
+    assert_int_equal(p.error.code, EINVAL);
+    assert_non_null(strstr(p.error.text, "sampled"));
+    drop(&p);
 }
 
 int main(void)
