@@ -69,6 +69,17 @@ static int walk_strings(struct json_object *o, string_fn *fn, void *ctx)
     return rc;
 }
 
+/* All that the template may see: a format is for the answer. */
+static int walk_shown(struct json_object *root, string_fn *fn, void *ctx)
+{
+    int rc = 0;
+
+    for (struct json_iterator it = json_members(root); rc == 0 && json_next(&it);)
+        if (strcmp(it.key, "format") != 0)
+            rc = walk_strings(it.value, fn, ctx);
+    return rc;
+}
+
 struct breaker {
     struct specials specials;
     uint32_t seen; /* bit i: the request has U+FDD0 + i */
@@ -125,7 +136,7 @@ static int break_string(void *ctx, struct json_object *value, const char *text, 
 /* Break the look-alikes in all the template will see. */
 static int break_specials(struct breaker *b, struct json_object *root)
 {
-    int rc = walk_strings(root, note_marks, b);
+    int rc = walk_shown(root, note_marks, b);
     int free_bit = __builtin_ffs((int)~b->seen) - 1;
 
     if (free_bit < 0)
@@ -134,7 +145,7 @@ static int break_specials(struct breaker *b, struct json_object *root)
                        "characters");
     memcpy(b->mark, "\xef\xb7", 2);
     b->mark[2] = (char)(BREAK_FIRST + free_bit);
-    return rc != 0 ? rc : walk_strings(root, break_string, b);
+    return rc != 0 ? rc : walk_shown(root, break_string, b);
 }
 
 /* Take the marks out again and note where they were. */
