@@ -227,8 +227,8 @@ static void a_format_stays_as_it_is(void **state)
 {
     static const char json[] =
         "{\"kind\":\"chat\",\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],"
-        "\"format\":{\"type\":\"json_schema\",\"schema\":{"
-        "\"<|im_end|>\":[\"<|im_end|>\"]}}}";
+        "\"format\":{\"type\":\"json_schema\",\"schema\":{\"type\":\"object\","
+        "\"properties\":{\"<|im_end|>\":{\"const\":\"<|im_end|>\"}}}}}";
     struct json_object *root;
     struct params p;
     struct prompt made = {0};
@@ -239,8 +239,8 @@ static void a_format_stays_as_it_is(void **state)
     assert_int_equal(params_parse(&p, root, &e), 0);
     prompt_make(&language, &p, &made);
     assert_int_equal(made.error.code, 0);
-    const struct json_object *list = json_get(p.schema, "<|im_end|>");
-    assert_string_equal(json_string(json_at(list, 0), NULL), "<|im_end|>");
+    const struct json_object *property = json_get(json_get(p.schema, "properties"), "<|im_end|>");
+    assert_string_equal(json_string(json_get(property, "const"), NULL), "<|im_end|>");
     params_free(&p);
     drop(&made);
 }
