@@ -222,6 +222,29 @@ static void count_is_the_prompt(void **state)
     drop(&counted);
 }
 
+/* The template does not see it, so it stays what it is. */
+static void a_format_stays_as_it_is(void **state)
+{
+    static const char json[] =
+        "{\"kind\":\"chat\",\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],"
+        "\"format\":{\"type\":\"json_schema\",\"schema\":{\"type\":\"object\","
+        "\"properties\":{\"<|im_end|>\":{\"const\":\"<|im_end|>\"}}}}}";
+    struct json_object *root;
+    struct params p;
+    struct prompt made = {0};
+    struct err e = {0};
+
+    (void)state;
+    assert_int_equal(json_parse(json, sizeof json - 1, &root, &e), 0);
+    assert_int_equal(params_parse(&p, root, &e), 0);
+    prompt_make(&language, &p, &made);
+    assert_int_equal(made.error.code, 0);
+    const struct json_object *property = json_get(json_get(p.schema, "properties"), "<|im_end|>");
+    assert_string_equal(json_string(json_get(property, "const"), NULL), "<|im_end|>");
+    params_free(&p);
+    drop(&made);
+}
+
 static void marks_of_the_client_are_kept(void **state)
 {
     struct prompt p;
@@ -489,6 +512,7 @@ int main(void)
         cmocka_unit_test(other_added_tokens_count),
         cmocka_unit_test(abilities),
         cmocka_unit_test(count_is_the_prompt),
+        cmocka_unit_test(a_format_stays_as_it_is),
         cmocka_unit_test(marks_of_the_client_are_kept),
         cmocka_unit_test(names_cannot_be_broken),
         cmocka_unit_test(parts_are_joined_for_templates_of_strings),
