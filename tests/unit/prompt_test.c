@@ -478,30 +478,40 @@ static void each_message_for_itself(void **state)
     token_ids_free(&said);
 }
 
-/* What is no list of ids is refused with the request, what the model has no token for by its prompt. */
-static void wrong_tokens_are_refused(void **state)
+/* They are of another model, or the client has changed what it was told. */
+static void tokens_that_say_something_else_do_not_count(void **state)
 {
-    static const char *const wrong[] = {"\"1 x\"", "\"1  2\"", "\"-1\"", "[1]",
-                                        "\"99999999999999999999999\""};
-    char json[512];
-    struct json_object *root;
-    struct params params;
-    struct prompt p;
-    struct err e;
+    static const char *const texts[] = {"there", "there and now", "and", ""};
+    struct token_ids foreign = {0};
 
     (void)state;
-    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
-        snprintf(json, sizeof json,
-                 QUESTION ",{\"role\":\"assistant\",\"content\":\"x\",\"sampled\":%s}]}", wrong[i]);
-        assert_int_equal(json_parse(json, strlen(json), &root, &e), 0);
-        assert_int_equal(params_parse(&params, root, &e), -EINVAL);
-        assert_non_null(strstr(e.text, "sampled"));
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        struct prompt again, text;
+        struct token_ids said = {0};
+        struct buf after = {0};
+        spell(&language, "there and then", &said);
+        buf_printf(&after, "\"content\":\"%s\"},{\"role\":\"user\",\"content\":\"why\"}]}",
+                   texts[i]);
+        make_with(&language, ANSWER, &said, buf_text(&after), &again);
+        make_with(&language, ANSWER, NULL, buf_text(&after), &text);
+        if (i == 1)
+            expect_same(&again, &text);
+        else /* what stands beside it was a call, as far as can be seen */
+            assert_true(again.ids.n > text.ids.n);
+        drop(&again);
+        drop(&text);
+        token_ids_free(&said);
+        buf_free(&after);
     }
-    make(&language, QUESTION ",{\"role\":\"assistant\",\"content\":\"x\",\"sampled\":\"312\"}]}",
-         &p);
-    assert_int_equal(p.error.code, EINVAL);
-    assert_non_null(strstr(p.error.text, "sampled"));
-    drop(&p);
+    struct prompt again, text;
+    const char *after = "\"content\":\"\"},{\"role\":\"user\",\"content\":\"why\"}]}";
+    token_ids_add(&foreign, VOCAB);
+    make_with(&language, ANSWER, &foreign, after, &again);
+    make_with(&language, ANSWER, NULL, after, &text);
+    expect_same(&again, &text);
+    drop(&again);
+    drop(&text);
+    token_ids_free(&foreign);
 }
 
 int main(void)
@@ -521,7 +531,7 @@ int main(void)
         cmocka_unit_test(thoughts_that_are_dropped_are_not_put_back),
         cmocka_unit_test(answers_without_thoughts),
         cmocka_unit_test(each_message_for_itself),
-        cmocka_unit_test(wrong_tokens_are_refused),
+        cmocka_unit_test(tokens_that_say_something_else_do_not_count),
     };
 
     return cmocka_run_group_tests(tests, load_both, free_both);

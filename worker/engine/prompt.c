@@ -387,9 +387,8 @@ static int make_from_messages(const struct language *l, struct params *p, struct
                                              &out->is_unconstrained, e) != 0)
         return -e->code;
     tokenizer_each_special(l->tokenizer, add_special, &b.specials);
-    int rc = sampled_take(&sampled, l, p->messages, e);
-    if (rc == 0)
-        rc = break_specials(&b, p->root);
+    sampled_take(&sampled, l, p->messages);
+    int rc = break_specials(&b, p->root);
     if (rc == 0)
         rc = begin_rendering(&r, l, p, e);
     if (rc == 0)
