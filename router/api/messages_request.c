@@ -13,6 +13,9 @@ int messages_refuse(struct param_error *e, const char *at, const char *name,
 
     if (found == NULL)
         return param_refuse(e, ERROR_INVALID_BODY, at, "%s%s%s: Field required", at, dot, name);
+    if (json_is(found, JSON_STRING))
+        return param_refuse(e, ERROR_INVALID_BODY, at, "%s%s%s: found \"%.40s\", expected %s", at,
+                            dot, name, json_string(found, NULL), expected);
     return param_refuse(e, ERROR_INVALID_BODY, at, "%s%s%s: found %s, expected %s", at, dot, name,
                         json_type_name(json_type_of(found)), expected);
 }
