@@ -12,7 +12,7 @@ function(cortex_find_nvcc out)
     set(nvcc $ENV{CUDACXX})
     if(NOT nvcc)
         find_program(nvcc nvcc NO_CACHE
-            HINTS ${PROJECT_SOURCE_DIR}/.cuda/bin PATHS /usr/local/cuda/bin)
+            HINTS ${PROJECT_SOURCE_DIR}/.cuda/toolkit/bin PATHS /usr/local/cuda/bin)
     endif()
     set(version "")
     if(nvcc)

@@ -35,7 +35,10 @@ def main(arguments):
     table = "--table" in arguments
     failed = 0
     for path in map(Path, (a for a in arguments if a != "--table")):
-        rows = list(entries(path.read_text()))
+        text = path.read_text()
+        rows = list(entries(text))
+        if not len(rows) == len(STACK.findall(text)) == len(USED.findall(text)):
+            raise ValueError(f"{path}: the lines of ptxas are not as many of each kind")
         missing = KERNELS[path.name.split(".")[0]] - {row[0] for row in rows}
         for name in missing:
             print(f"{path.name}: no {name} in it")

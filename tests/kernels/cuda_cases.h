@@ -2,6 +2,7 @@
 #ifndef TESTS_KERNELS_CUDA_CASES_H
 #define TESTS_KERNELS_CUDA_CASES_H
 
+void check_reference(void);
 void check_refusals(void);
 void check_conv1d(void);
 void check_step(void);

@@ -1,10 +1,12 @@
 /* cuda_check -- the CUDA operations against their reference.
  *
- *   cuda_check                   on the emulator, when linked with it
+ *   cuda_check [SEED]            on the emulator, when linked with it; with a seed, the threads of
+ *                                a block in a shuffled order
  *   cuda_check LIBRARY [DEVICE]  on a device, through libcortex-kernels-cuda.so
  *
  * Exit code 0, 1 when a check failed, 77 without a device.  Outputs are poisoned before each call;
- * errors are ||out - reference|| / ||reference||. */
+ * errors are ||out - reference|| / ||reference||.  The last line is a hash of all that was fetched:
+ * on the emulator it does not depend on the seed unless threads race. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <math.h>
@@ -16,10 +18,13 @@
 #include "tests/kernels/cuda_util.h"
 
 #ifdef CUDA_EMULATED
+void kern_emulator_shuffle(uint64_t seed);
+
 static const struct kern_cuda_api *find_api(int argc, char **argv)
 {
-    (void)argv;
-    return argc == 1 ? &kern_cuda_api : NULL;
+    if (argc == 2)
+        kern_emulator_shuffle(strtoull(argv[1], NULL, 10));
+    return argc <= 2 ? &kern_cuda_api : NULL;
 }
 #else
 static const struct kern_cuda_api *find_api(int argc, char **argv)
@@ -58,6 +63,7 @@ int main(int argc, char **argv)
     }
     must(device.api->stream_open(device.c, &device.stream), "stream");
     printf("%s, built for %s\n", device.api->device(device.c)->name, device.api->targets);
+    check_reference();
     check_refusals();
     check_conv1d();
     check_step();
@@ -66,6 +72,6 @@ int main(int argc, char **argv)
     check_chunk();
     device.api->stream_close(device.c, device.stream);
     device.api->close(&device.c);
-    printf("%d failed\n", failures());
+    printf("%d failed\nhash %016llx\n", failures(), (unsigned long long)fetched_hash());
     return failures() == 0 ? 0 : 1;
 }

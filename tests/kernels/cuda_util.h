@@ -33,6 +33,7 @@ struct buffer take_buffer(size_t bytes); /* zeros */
 void send(const struct buffer *b);       /* host to device */
 void *fetch(const struct buffer *b);     /* the device's bytes, released by release_all */
 void release_all(void);
+uint64_t fetched_hash(void); /* of everything fetched so far */
 
 void seed(uint64_t value);
 double uniform(double low, double high);

@@ -83,6 +83,12 @@ int sync_stream(kern_cuda *, void *)
 
 } // namespace
 
+// The threads of later blocks run in an order drawn from the seed.
+extern "C" void kern_emulator_shuffle(uint64_t seed)
+{
+    emulator::set_order(emulator::SHUFFLED, seed);
+}
+
 extern "C" const struct kern_cuda_api kern_cuda_api = {
     KERN_CUDA_ABI,
     sizeof(struct kern_cuda_api),

@@ -123,12 +123,7 @@ void make_ready(std::vector<Fiber *> &woken)
     if (m.order == SHUFFLED)
         for (size_t i = woken.size(); i > 1; i--)
             std::swap(woken[i - 1], woken[draw() % i]);
-    for (Fiber *f : woken) {
-        if (m.order == DESCENDING)
-            m.ready.push_front(f);
-        else
-            m.ready.push_back(f);
-    }
+    m.ready.insert(m.ready.end(), woken.begin(), woken.end());
     woken.clear();
 }
 

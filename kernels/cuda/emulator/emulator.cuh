@@ -58,7 +58,7 @@ struct Grid {
     unsigned threads, shared_bytes, cluster; // blocks along x that share their memory
 };
 
-enum Order { ASCENDING, DESCENDING, SHUFFLED };
+enum Order { ASCENDING, SHUFFLED };
 
 // Of all later runs.
 void set_order(Order order, uint64_t seed);
