@@ -233,6 +233,21 @@ enum json_type json_type_of(const struct json_object *o)
     CHECK_UNREACHABLE("a type json-c does not list");
 }
 
+bool json_is(const struct json_object *o, enum json_type type)
+{
+    return o != NULL && json_type_of(o) == type;
+}
+
+bool json_is_string(const struct json_object *o, const char *text)
+{
+    size_t len;
+
+    if (!json_is(o, JSON_STRING))
+        return false;
+    const char *found = json_string(o, &len);
+    return len == strlen(text) && memcmp(found, text, len) == 0;
+}
+
 struct json_object *json_get(const struct json_object *o, const char *key)
 {
     struct json_object *value = NULL;
@@ -395,6 +410,11 @@ void json_append(struct json_object *array, struct json_object *value)
 {
     CHECK(json_type_of(array) == JSON_ARRAY && value != NULL);
     CHECK(json_object_array_add(array, value) == 0);
+}
+
+void json_remove(struct json_object *o, const char *key)
+{
+    json_object_object_del(o, key);
 }
 
 void json_set_string(struct json_object *o, const char *text, size_t len)

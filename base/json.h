@@ -47,6 +47,10 @@ enum json_type { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSO
 const char *json_type_name(enum json_type type);
 enum json_type json_type_of(const struct json_object *o);
 
+/* There, and of that type; a string, and this one. */
+bool json_is(const struct json_object *o, enum json_type type);
+bool json_is_string(const struct json_object *o, const char *text);
+
 /* Member or NULL; a member that is null counts as absent. Borrowed. */
 struct json_object *json_get(const struct json_object *o, const char *key);
 size_t json_length(const struct json_object *o); /* of an array or object, else 0 */
@@ -88,6 +92,8 @@ void json_put_bool(struct json_object *o, const char *key, bool value);
 void json_put_integer(struct json_object *o, const char *key, int64_t value);
 /* One more element of an array; taken over. */
 void json_append(struct json_object *array, struct json_object *value);
+/* Without the member of that name, if there was one. */
+void json_remove(struct json_object *o, const char *key);
 /* Another text for a value that is a string. */
 void json_set_string(struct json_object *o, const char *text, size_t len);
 

@@ -4,6 +4,7 @@
 #include "base/names.h"
 #include "router/api/auth.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -43,6 +44,27 @@ void error_write(struct buf *out, enum api_error error, const char *param, const
     buf_printf(out, ",\"code\":\"%s\"}}", d->code);
 }
 
+void error_write_messages(struct buf *out, enum api_error error, const char *text,
+                          const char *request_id)
+{
+    char printable[512];
+
+    copy_printable(printable, sizeof printable, text);
+    buf_printf(out, "{\"type\":\"error\",\"error\":{\"type\":\"%s\",\"message\":",
+               messages_error_type(error));
+    buf_add_json_string(out, printable, strlen(printable));
+    buf_printf(out, "},\"request_id\":\"%s\"}", request_id);
+}
+
+/* /v1/messages and what is below it, whether there is such a route or not. */
+static bool is_messages_path(const char *path)
+{
+    static const char root[] = "/v1/messages";
+    size_t len = sizeof root - 1;
+
+    return path != NULL && strncmp(path, root, len) == 0 && (path[len] == '\0' || path[len] == '/');
+}
+
 /* The methods a path has, for 405. */
 static void add_allow(const struct exchange *x, char *headers, size_t size)
 {
@@ -64,6 +86,7 @@ void error_respond(struct exchange *x, enum api_error error, const char *param, 
                    unsigned retry_s)
 {
     const struct api_error_desc *d = &api_errors[error];
+    bool is_messages = is_messages_path(x->path);
     struct buf body = {0};
     char headers[256] = "";
     size_t n = 0;
@@ -80,8 +103,12 @@ void error_respond(struct exchange *x, enum api_error error, const char *param, 
         counter_add(&x->server->counters->internal_errors, 1);
         log_error(LOG_HTTP, "%s: internal error: %s", x->request_id, text);
     }
-    error_write(&body, error, param, text);
-    exchange_respond(x, d->status, "application/json", headers, body.data, body.len);
+    if (is_messages)
+        error_write_messages(&body, error, text, x->request_id);
+    else
+        error_write(&body, error, param, text);
+    exchange_respond(x, is_messages ? messages_error_status(error) : d->status,
+                     "application/json", headers, body.data, body.len);
     buf_free(&body);
 }
 

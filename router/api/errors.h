@@ -16,6 +16,10 @@ void error_unknown_model(struct exchange *x, const char *name);
  * printable. */
 void error_write(struct buf *out, enum api_error error, const char *param, const char *text);
 
+/* The same in Anthropic's envelope. */
+void error_write_messages(struct buf *out, enum api_error error, const char *text,
+                          const char *request_id);
+
 /* http_app.refuse */
 void error_refuse(struct exchange *x, enum api_error error, const char *text);
 

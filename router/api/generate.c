@@ -18,7 +18,6 @@
 #define PROMPT_COST  1024         /* and of each its parameters, about */
 /* What a SUBMIT has room for beside head and journal. */
 #define CANONICAL_MAX    (SUBMIT_MAX - ANSWER_TOKENS_MAX * sizeof(uint32_t))
-#define CHOICES_MAX      1024 /* of all prompts together */
 #define WINDOW_MIN       16   /* tokens that each of many choices may be ahead of a slow reader */
 #define LEADING_MESSAGES 2    /* they name the conversation when no header does */
 #define LEADING_IDS      64

@@ -19,7 +19,8 @@
 #include "router/api/params.h"
 #include "router/router.h"
 
-#define HOLD_MS 50
+#define HOLD_MS     50
+#define CHOICES_MAX 1024 /* of all prompts together */
 
 struct choice;
 struct generation;
@@ -57,6 +58,8 @@ struct form {
 
     /* A token's tops, in front of its parts. NULL: none are asked for. */
     void (*tops)(struct choice *c, const struct top *tops, size_t n_tops);
+    /* A choice is over, before finish. False: what it said cannot be. NULL: nothing to do then. */
+    bool (*done)(struct choice *c);
     void (*whole)(struct generation *g, struct buf *body); /* the response that is no stream */
     void (*forget)(struct generation *g);                  /* frees g->own; NULL: there is none */
 };
@@ -71,7 +74,7 @@ struct choice {
     enum finish_reason reason;     /* once it is done */
     uint8_t stop;                  /* 1 + index of the stop string that ended it, or 0 */
     struct buf head;               /* owned: what every event of it begins with */
-    struct buf pieces;             /* owned: of a text that is tokenised (texts.c) */
+    struct buf pieces;             /* owned: what texts.c and embeddings.c keep of it */
     struct blocks blocks;          /* owned: a response that is not streamed, or keeps_blocks */
     struct logprobs *logprobs;     /* owned; NULL unless asked for */
 };

@@ -60,23 +60,25 @@ static int check_stop(const struct param *p, const struct json_object *v, struct
         json_string(v, &len);
         if (len > STOP_LEN_MAX)
             return param_refuse(e, ERROR_INVALID_BODY, p->name,
-                                "stop: %zu bytes, at most %d are allowed", len, STOP_LEN_MAX);
+                                "%s: %zu bytes, at most %d are allowed", p->name, len,
+                                STOP_LEN_MAX);
         return 0;
     }
     if (json_type_of(v) != JSON_ARRAY)
         return refuse_type(p, v, "a string or an array of strings", e);
     if (json_length(v) > (size_t)p->most)
         return param_refuse(e, ERROR_INVALID_BODY, p->name,
-                            "stop: %zu strings, at most %.0f are allowed", json_length(v), p->most);
+                            "%s: %zu strings, at most %.0f are allowed", p->name, json_length(v),
+                            p->most);
     for (size_t i = 0; i < json_length(v); i++) {
         const struct json_object *s = json_at(v, i);
         if (json_type_of(s) != JSON_STRING)
-            return param_refuse(e, ERROR_INVALID_BODY, p->name, "stop[%zu]: found %s, expected "
-                                "a string", i, json_type_name(json_type_of(s)));
+            return param_refuse(e, ERROR_INVALID_BODY, p->name, "%s[%zu]: found %s, expected a string", p->name, i,
+                                json_type_name(json_type_of(s)));
         json_string(s, &len);
         if (len > STOP_LEN_MAX)
             return param_refuse(e, ERROR_INVALID_BODY, p->name,
-                                "stop[%zu]: %zu bytes, at most %d are allowed", i, len,
+                                "%s[%zu]: %zu bytes, at most %d are allowed", p->name, i, len,
                                 STOP_LEN_MAX);
     }
     return 0;
@@ -206,16 +208,25 @@ static int check_param(const struct param *p, const struct json_object *v, struc
                         "%s: this value is not supported by this version", p->name);
 }
 
-static int read_model(struct params *p, const struct json_object *body, bool is_needed,
+static int refuse_missing(const char *name, enum dialect dialect, struct param_error *e)
+{
+    bool is_anthropic = (IN_TURNS & 1u << dialect) != 0;
+
+    return param_refuse(e, ERROR_INVALID_BODY, name, "%s: %s", name,
+                        is_anthropic ? "Field required" : "missing");
+}
+
+static int read_model(struct params *p, const struct json_object *body, enum dialect dialect,
                       struct param_error *e)
 {
+    bool is_needed = ((IN_ANSWERS | IN_COUNT | IN_EMBEDDING) & 1u << dialect) != 0;
     const struct json_object *v = json_get(body, "model");
     size_t len;
 
     if (v == NULL && !is_needed)
         return 0;
     if (v == NULL)
-        return param_refuse(e, ERROR_INVALID_BODY, "model", "model: missing");
+        return refuse_missing("model", dialect, e);
     const char *model = json_string(v, &len);
     memcpy(p->model, model, len);
     if (strlen(p->model) != len)
@@ -235,13 +246,25 @@ static bool read_bool(const struct json_object *v, bool otherwise)
     return v != NULL ? json_bool(v) : otherwise;
 }
 
+/* How hard to think, in Anthropic's place for it. */
+static int read_effort(struct params *p, const struct json_object *body, enum dialect dialect,
+                       struct param_error *e)
+{
+    p->effort = json_get(own(body, "output_config", IN_TURNS, dialect), "effort");
+    if (p->effort == NULL || json_type_of(p->effort) == JSON_STRING)
+        return 0;
+    return param_refuse(e, ERROR_INVALID_BODY, "output_config.effort",
+                        "output_config.effort: found %s, expected a string",
+                        json_type_name(json_type_of(p->effort)));
+}
+
 static void read_numbers(struct params *p, const struct json_object *body, enum dialect dialect)
 {
     const struct json_object *v;
 
     p->max_tokens = p->logprobs = -1;
     p->n = 1;
-    if ((v = own(body, "max_tokens", IN_BOTH, dialect)) != NULL)
+    if ((v = own(body, "max_tokens", IN_BOTH | IN_ANTHROPIC, dialect)) != NULL)
         p->max_tokens = json_integer(v);
     if ((v = own(body, "max_completion_tokens", IN_CHAT, dialect)) != NULL)
         p->max_tokens = json_integer(v);
@@ -266,6 +289,7 @@ static void read_flags(struct params *p, const struct json_object *body, enum di
     bool has_messages = own(body, "messages", IN_MESSAGES, dialect) != NULL;
 
     p->is_stream = read_bool(own(body, "stream", IN_ANSWERS, dialect), false);
+    p->is_base64 = is_string(own(body, "encoding_format", IN_EMBEDDING, dialect), "base64");
     p->has_echo = read_bool(own(body, "echo", IN_COMPLETION, dialect), false);
     p->with_pieces = read_bool(own(body, "with_pieces", IN_TOKENIZE, dialect), false);
     p->with_strings = read_bool(own(body, "return_token_strs", IN_TOKENIZE, dialect), false);
@@ -283,6 +307,14 @@ static int check_together(const struct params *p, const struct json_object *body
     const struct json_object *best_of = own(body, "best_of", IN_COMPLETION, dialect);
     const struct json_object *top = own(body, "top_logprobs", IN_CHAT, dialect);
 
+    const struct json_object *format = own(body, "encoding_format", IN_EMBEDDING, dialect);
+
+    if (format != NULL && !p->is_base64 && !is_string(format, "float"))
+        return param_refuse(e, ERROR_INVALID_BODY, "encoding_format",
+                            "encoding_format: found \"%.16s\", expected float or base64",
+                            json_string(format, NULL));
+    if (p->max_tokens < 0 && dialect == DIALECT_MESSAGES)
+        return refuse_missing("max_tokens", dialect, e);
     if (p->max_tokens == 0 && !p->has_echo)
         return param_refuse(e, ERROR_INVALID_BODY, "max_tokens",
                             "max_tokens: 0 makes sense with echo only");
@@ -311,7 +343,7 @@ int params_read(struct params *p, const struct json_object *body, enum dialect d
         if (rc != 0)
             return rc;
     }
-    if (read_model(p, body, (IN_ANSWERS & 1u << dialect) != 0, e) != 0)
+    if (read_model(p, body, dialect, e) != 0 || read_effort(p, body, dialect, e) != 0)
         return -EINVAL;
     read_numbers(p, body, dialect);
     read_flags(p, body, dialect);
@@ -341,7 +373,8 @@ static void write_stop(const struct json_object *stop, struct buf *out)
     buf_add_char(out, ']');
 }
 
-static void write_sampling(const struct json_object *body, enum dialect dialect, struct buf *out)
+static void write_sampling(const struct params *p, const struct json_object *body,
+                           enum dialect dialect, struct buf *out)
 {
     const char *comma = "";
 
@@ -353,6 +386,10 @@ static void write_sampling(const struct json_object *body, enum dialect dialect,
         buf_printf(out, "%s\"%s\":", comma, params[i].name);
         json_write(v, out);
         comma = ",";
+    }
+    if (p->effort != NULL) {
+        buf_printf(out, "%s\"reasoning_effort\":", comma);
+        json_write(p->effort, out);
     }
     buf_add_char(out, '}');
 }
@@ -372,7 +409,9 @@ void params_write(const struct params *p, const struct json_object *body, enum d
         buf_add_str(out, ",\"add_special_tokens\":false");
     if (!p->add_generation_prompt)
         buf_add_str(out, ",\"add_generation_prompt\":false");
-    if ((IN_ANSWERS & 1u << dialect) != 0)
+    if (((IN_BOTH | IN_RESPONSES) & 1u << dialect) != 0)
         write_stop(json_get(body, "stop"), out);
-    write_sampling(body, dialect, out);
+    else if (dialect == DIALECT_MESSAGES)
+        write_stop(json_get(body, "stop_sequences"), out);
+    write_sampling(p, body, dialect, out);
 }

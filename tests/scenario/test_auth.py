@@ -20,6 +20,7 @@ COMPLETION = {"model": "demo", "prompt": "x", "max_tokens": 1}
 ROUTES = [
     ("POST", "/v1/chat/completions", CHAT, True),
     ("POST", "/v1/completions", COMPLETION, True),
+    ("POST", "/v1/embeddings", {"model": "demo", "input": "x"}, True),
     ("POST", "/tokenize", {"prompt": "x"}, True),
     ("POST", "/detokenize", {"tokens": [1]}, True),
     ("POST", "/apply-template", {"messages": CHAT["messages"]}, True),

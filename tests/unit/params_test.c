@@ -74,6 +74,20 @@ static const struct {
     {"\"logit_bias\":{\"5 \":1}", DIALECT_CHAT, ERROR_INVALID_BODY, "logit_bias"},
     {"\"stream_options\":{\"include_usage\":true}", DIALECT_CHAT, -1, NULL},
     {"\"stream_options\":1", DIALECT_CHAT, ERROR_INVALID_BODY, "stream_options"},
+    {"\"max_tokens\":5", DIALECT_MESSAGES, -1, NULL},
+    {"", DIALECT_MESSAGES, ERROR_INVALID_BODY, "max_tokens"},
+    {"\"max_tokens\":0", DIALECT_MESSAGES, ERROR_INVALID_BODY, "max_tokens"},
+    {"", DIALECT_COUNT, -1, NULL},
+    {"\"max_tokens\":0", DIALECT_COUNT, -1, NULL}, /* not a field there */
+    {"\"max_tokens\":5,\"stop_sequences\":[\"x\"]", DIALECT_MESSAGES, -1, NULL},
+    {"\"max_tokens\":5,\"stop_sequences\":[1]", DIALECT_MESSAGES, ERROR_INVALID_BODY,
+     "stop_sequences"},
+    {"\"max_tokens\":5,\"stop\":[1],\"n\":\"x\"", DIALECT_MESSAGES, -1, NULL},
+    {"\"max_tokens\":5,\"messages\":[1]", DIALECT_MESSAGES, ERROR_INVALID_BODY, "messages"},
+    {"\"tool_choice\":\"auto\"", DIALECT_COUNT, ERROR_INVALID_BODY, "tool_choice"},
+    {"\"thinking\":true", DIALECT_COUNT, ERROR_INVALID_BODY, "thinking"},
+    {"\"output_config\":{\"effort\":1}", DIALECT_COUNT, ERROR_INVALID_BODY,
+     "output_config.effort"},
     {"\"n\":1", DIALECT_CHAT, -1, NULL},
     {"\"n\":128", DIALECT_CHAT, -1, NULL},
     {"\"n\":129", DIALECT_CHAT, ERROR_INVALID_BODY, "n"},
@@ -278,6 +292,12 @@ static void test_canonical_form(void **state)
         {"{\"messages\":[1],\"reasoning_effort\":\"low\"}", DIALECT_TEMPLATE,
          ",\"sampling\":{\"reasoning_effort\":\"low\"}"},
         {"{\"tokens\":[1]}", DIALECT_DETOKENIZE, ",\"sampling\":{}"},
+        {"{\"model\":\"m\",\"max_tokens\":3,\"stop_sequences\":[\"\",\"b\"],\"stop\":\"c\",\"top_k\":5,"
+         "\"output_config\":{\"effort\":\"low\"},\"reasoning_effort\":\"high\"}",
+         DIALECT_MESSAGES,
+         ",\"max_tokens\":3,\"stop\":[\"b\"],\"sampling\":{\"top_k\":5,\"reasoning_effort\":\"low\"}"},
+        {"{\"model\":\"m\",\"max_tokens\":3,\"top_k\":5,\"output_config\":{\"effort\":\"low\"}}",
+         DIALECT_COUNT, ",\"sampling\":{\"reasoning_effort\":\"low\"}"},
     };
 
     (void)state;
