@@ -21,6 +21,8 @@ ROUTES = [
     ("POST", "/v1/chat/completions", CHAT, True),
     ("POST", "/v1/completions", COMPLETION, True),
     ("POST", "/v1/embeddings", {"model": "demo", "input": "x"}, True),
+    ("POST", "/v1/messages", CHAT, True),
+    ("POST", "/v1/messages/count_tokens", CHAT, True),
     ("POST", "/tokenize", {"prompt": "x"}, True),
     ("POST", "/detokenize", {"tokens": [1]}, True),
     ("POST", "/apply-template", {"messages": CHAT["messages"]}, True),
@@ -62,7 +64,9 @@ def test_every_route_with_every_credential(node):
             want = 200 if is_good or not needs_key else 401
             assert got.status == want, (method, path, headers, got)
             if want == 401:
-                assert got.error()["code"] == "invalid_api_key"
+                said = got.error()
+                code = None if path.startswith("/v1/messages") else "invalid_api_key"
+                assert (said["type"], said.get("code")) == ("authentication_error", code), got
     assert n.metrics()["cortex_auth_failures_total"] > 0
 
 
