@@ -118,13 +118,20 @@ uint64_t draw()
     return m.random;
 }
 
+// Those that were woken go first: a warp runs as far ahead of the others as the barriers allow.
 void make_ready(std::vector<Fiber *> &woken)
 {
-    if (m.order == SHUFFLED)
-        for (size_t i = woken.size(); i > 1; i--)
-            std::swap(woken[i - 1], woken[draw() % i]);
-    m.ready.insert(m.ready.end(), woken.begin(), woken.end());
+    m.ready.insert(m.ready.begin(), woken.begin(), woken.end());
     woken.clear();
+}
+
+Fiber *choose_next()
+{
+    if (m.order == SHUFFLED)
+        std::swap(m.ready.front(), m.ready[draw() % m.ready.size()]);
+    Fiber *next = m.ready.front();
+    m.ready.pop_front();
+    return next;
 }
 
 // The last one to come lets all of them go on, itself among them.
@@ -192,8 +199,7 @@ void run_cluster(const Grid &grid, Index block)
     make_ready(all);
     unsigned done = 0;
     while (!m.ready.empty()) {
-        m.running = m.ready.front();
-        m.ready.pop_front();
+        m.running = choose_next();
         leave_scheduler(m.running);
         done += m.running->is_done;
     }
