@@ -105,12 +105,9 @@ bool reply_credit(struct reply *p, struct request *r, uint32_t credit)
     return !r->is_blocked;
 }
 
-void reply_accept(struct reply *p, struct request *r, uint32_t prompt_tokens,
-                  uint32_t cached_tokens)
+void reply_accept(struct reply *p, struct request *r, const struct accept_body *body)
 {
-    struct accept_body body = {.prompt_tokens = prompt_tokens, .cached_tokens = cached_tokens};
-
-    send_record(p, r, RING_ACCEPT, &body, sizeof body);
+    send_record(p, r, RING_ACCEPT, body, sizeof *body);
 }
 
 /* The pieces of a tokenised text are bytes, each for itself: told as the token's own top, never as

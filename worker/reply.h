@@ -26,8 +26,7 @@ void reply_init(struct reply *p, struct ring *ring, struct request_table *table,
 void reply_free(struct reply *p);
 
 /* The request runs; its answer is initialised. */
-void reply_accept(struct reply *p, struct request *r, uint32_t prompt_tokens,
-                  uint32_t cached_tokens);
+void reply_accept(struct reply *p, struct request *r, const struct accept_body *body);
 
 /* One of the resumed tokens again, in order, before any other: changes the state, says nothing. */
 void reply_replay(struct reply *p, struct request *r, const struct token *token);

@@ -35,7 +35,7 @@ static struct sampling set(const char *json, struct json_object **root)
     return s;
 }
 
-static const struct sampler_ban no_ban;
+static const struct sampler_choice any;
 
 static void fill_logits(float *logits, uint32_t position)
 {
@@ -47,12 +47,12 @@ static void run(struct sampler *s, uint32_t *tokens, uint32_t from, uint32_t to)
 {
     float logits[VOCAB], copy[VOCAB], scratch[VOCAB];
     struct kern_candidate candidates[VOCAB];
-    struct sampler_work work = {scratch, candidates};
+    struct sampler_work work = {.logits = scratch, .candidates = candidates};
 
     for (uint32_t i = from; i < to; i++) {
         fill_logits(logits, i);
         memcpy(copy, logits, sizeof copy);
-        assert_int_equal(sampler_draw(s, i, logits, VOCAB, no_ban, &work, &tokens[i]), 0);
+        assert_int_equal(sampler_draw(s, i, logits, VOCAB, any, &work, &tokens[i]), 0);
         assert_memory_equal(copy, logits, sizeof copy);
         sampler_see(s, tokens[i], true);
     }
@@ -159,14 +159,14 @@ static void no_number_is_an_error(void **state)
     struct sampler s;
     float logits[VOCAB], scratch[VOCAB];
     struct kern_candidate candidates[VOCAB];
-    struct sampler_work work = {scratch, candidates};
+    struct sampler_work work = {.logits = scratch, .candidates = candidates};
     uint32_t token;
 
     (void)state;
     for (uint32_t i = 0; i < VOCAB; i++)
         logits[i] = NAN;
     begin(&s, "{}");
-    assert_int_equal(sampler_draw(&s, 0, logits, VOCAB, no_ban, &work, &token), -ERANGE);
+    assert_int_equal(sampler_draw(&s, 0, logits, VOCAB, any, &work, &token), -ERANGE);
     sampler_free(&s);
 }
 
@@ -174,7 +174,7 @@ static void what_is_banned_is_not_drawn(void **state)
 {
     float logits[VOCAB], scratch[VOCAB];
     struct kern_candidate candidates[VOCAB];
-    struct sampler_work work = {scratch, candidates};
+    struct sampler_work work = {.logits = scratch, .candidates = candidates};
     uint32_t banned[VOCAB], token;
 
     (void)state;
@@ -184,13 +184,13 @@ static void what_is_banned_is_not_drawn(void **state)
         begin(&s, settings[i]);
         fill_logits(logits, 3);
         for (uint32_t n = 0; n < VOCAB; n++) { /* one after the other, until none is left */
-            struct sampler_ban ban = {banned, n};
+            struct sampler_choice ban = {.banned = banned, .n_banned = n};
             assert_int_equal(sampler_draw(&s, 3, logits, VOCAB, ban, &work, &token), 0);
             for (uint32_t k = 0; k < n; k++)
                 assert_int_not_equal(token, banned[k]);
             banned[n] = token;
         }
-        struct sampler_ban all = {banned, VOCAB};
+        struct sampler_choice all = {.banned = banned, .n_banned = VOCAB};
         assert_int_equal(sampler_draw(&s, 3, logits, VOCAB, all, &work, &token), -ERANGE);
         sampler_free(&s);
     }

@@ -60,21 +60,28 @@ static int draw_new(const struct drawing *d, int32_t i, const float *row, struct
 {
     const struct compute *c = d->c;
     const struct pick *reason = &d->step->reasons[i];
-    const struct sequence *q = reason->sequence;
+    struct sequence *q = reason->sequence;
     const struct generation *g = c->setup.generation;
     uint32_t place = reason->position - q->n_prompt;
+    struct sampler_choice choice = {0};
     int rc = 0;
 
+    if (constraint_is_active(&q->constraint)) {
+        if (!constraint_mask(&q->constraint, g, work->mask))
+            return -ERANGE;
+        choice.mask = work->mask;
+    }
     if (thinking_is_over(&q->thinking))
         *token = q->thinking.end;
-    else if (q->sampler.is_greedy)
+    else if (q->sampler.is_greedy && choice.mask == NULL)
         *token = (uint32_t)d->logits->best[i];
     else
-        rc = sampler_draw(&q->sampler, place, row, c->setup.vocab, (struct sampler_ban){0}, work,
-                          token);
-    if (rc == 0 && place == 0 && q->kind == PROMPT_CHAT && is_eos(c, *token))
-        rc = sampler_draw(&q->sampler, place, row, c->setup.vocab,
-                          (struct sampler_ban){g->eos, g->n_eos}, work, token);
+        rc = sampler_draw(&q->sampler, place, row, c->setup.vocab, choice, work, token);
+    if (rc == 0 && place == 0 && q->kind == PROMPT_CHAT && is_eos(c, *token)) {
+        choice.banned = g->eos;
+        choice.n_banned = g->n_eos;
+        rc = sampler_draw(&q->sampler, place, row, c->setup.vocab, choice, work, token);
+    }
     return rc;
 }
 
@@ -132,6 +139,21 @@ static void let_go(struct compute *c, struct sequence *q, enum sequence_end end)
     atomic_store_explicit(&q->is_returned, true, memory_order_release);
 }
 
+/* There was none to be drawn. */
+static enum sequence_end explain_no_token(struct sequence *q, uint32_t position)
+{
+    bool has_form = constraint_is_active(&q->constraint);
+
+    if (has_form && constraint_is_complete(&q->constraint))
+        return END_EOS; /* of a model without a token for that */
+    if (has_form)
+        err_set(&q->error, ERANGE, "no token of the vocabulary goes on with the form at token %u",
+                position);
+    else
+        err_set(&q->error, ERANGE, "the model gave no number for token %u", position);
+    return END_FAILED;
+}
+
 /* Result i joins its sequence. False: that was its last, and the sequence is gone. */
 static bool settle(struct compute *c, const struct step *step, int32_t i)
 {
@@ -140,8 +162,7 @@ static bool settle(struct compute *c, const struct step *step, int32_t i)
     const struct result *r = &q->results[c->slots[i]];
 
     if (r->token == NO_TOKEN) {
-        err_set(&q->error, ERANGE, "the model gave no number for token %u", reason->position);
-        let_go(c, q, END_FAILED);
+        let_go(c, q, explain_no_token(q, reason->position));
         return false;
     }
     if (reason->position == q->n_tokens) {
@@ -152,6 +173,12 @@ static bool settle(struct compute *c, const struct step *step, int32_t i)
         q->tokens[q->n_tokens++] = r->token;
         sampler_see(&q->sampler, r->token, true);
         thinking_see(&q->thinking, r->token);
+        constraint_see(&q->constraint, &q->thinking, r->token);
+        if (q->constraint.has_failed) {
+            err_set(&q->error, EINVAL, "token %u does not keep the form", reason->position);
+            let_go(c, q, END_FAILED);
+            return false;
+        }
     }
     q->n_out = reason->position + 1;
     /* release: the result and its tops before the index */
@@ -332,7 +359,9 @@ static void take_memory(struct compute *c)
     for (int i = 0; i < c->setup.threads; i++) {
         c->work[i].logits = malloc(vocab * sizeof *c->work[i].logits);
         c->work[i].candidates = malloc(vocab * sizeof *c->work[i].candidates);
-        CHECK(c->work[i].logits != NULL && c->work[i].candidates != NULL);
+        c->work[i].mask = calloc(GRAMMAR_MASK_WORDS(vocab), sizeof *c->work[i].mask);
+        CHECK(c->work[i].logits != NULL && c->work[i].candidates != NULL &&
+              c->work[i].mask != NULL);
     }
 }
 
@@ -341,6 +370,7 @@ static void free_memory(struct compute *c)
     for (int i = 0; i < c->setup.threads; i++) {
         free(c->work[i].logits);
         free(c->work[i].candidates);
+        free(c->work[i].mask);
     }
     free(c->work);
     free(c->slots);

@@ -117,6 +117,7 @@ int language_load(struct language *l, const struct root *root, uint32_t vocab, s
         language_free(l);
         return rc;
     }
+    l->forms = forms_new(l->tokenizer, vocab);
     l->think_start = tokenizer_find_added(l->tokenizer, "<think>", 7);
     l->think_end = tokenizer_find_added(l->tokenizer, "</think>", 8);
     return 0;
@@ -127,5 +128,6 @@ void language_free(struct language *l)
     tokenizer_free(&l->tokenizer);
     chat_template_free(&l->chat_template);
     call_form_free(&l->call_form);
+    forms_free(&l->forms);
     *l = (struct language){0};
 }

@@ -251,7 +251,11 @@ static int replay(struct llm *m, struct sequence *s, struct err *e)
 static void accept(struct llm *m, struct sequence *s, uint32_t n_prompt, uint32_t n_cached)
 {
     s->is_accepted = true;
-    reply_accept(m->engine.reply, s->request, n_prompt, n_cached);
+    reply_accept(m->engine.reply, s->request,
+                 &(struct accept_body){.prompt_tokens = n_prompt,
+                                       .cached_tokens = n_cached,
+                                       .flags = s->prompt.is_unconstrained ? ACCEPT_UNCONSTRAINED
+                                                                           : 0});
 }
 
 static void count_hit(struct worker_counters *c, const struct sequence *s)
@@ -351,8 +355,14 @@ static void begin_answer(struct llm *m, struct sequence *s)
     }
     request_begin_answer(r, n_max);
     s->thinking = limit_thinking(m, s);
+    constraint_begin(&s->constraint, &m->loader.checkpoint.language, s->prompt.grammar,
+                     &s->thinking);
     sequence_begin(s, n_max, m->loader.checkpoint.config.vocab_size,
                    m->loader.memory.shape.pages > 0 ? m->loader.memory.shape.page_tokens : 0);
+    if (s->constraint.has_failed) {
+        refuse(m, s, FAIL_INTERNAL, "the resumed tokens do not keep the form");
+        return;
+    }
     if (s->has_echo)
         answer_echo(&r->answer, s->n_prompt);
     speaker_begin(&m->speaker, s);

@@ -371,6 +371,10 @@ static int make_from_messages(const struct language *l, struct params *p, struct
 
     if (check_abilities(l, p, e) != 0)
         return -e->code;
+    /* before the look-alikes are broken: in schemas they are as they are */
+    if (p->kind == PROMPT_CHAT && forms_find(l->forms, p, l->call_form.kind, &out->grammar,
+                                             &out->is_unconstrained, e) != 0)
+        return -e->code;
     tokenizer_each_special(l->tokenizer, add_special, &b.specials);
     sampled_take(&sampled, l, p->messages);
     int rc = break_specials(&b, p->root);

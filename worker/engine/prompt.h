@@ -7,6 +7,7 @@
 #define WORKER_ENGINE_PROMPT_H
 
 #include "worker/engine/call_form.h"
+#include "worker/engine/form.h"
 #include "worker/engine/sequence.h"
 #include "worker/text/chat_template.h"
 #include "worker/text/tokenizer.h"
@@ -19,6 +20,7 @@ struct language {
     bool shows_tools;           /* the template does, and calls come back in a form that is known */
     bool reasons;               /* by the template */
     struct call_form call_form; /* owned */
+    struct forms *forms;        /* owned */
     uint32_t think_start, think_end; /* ids of <think> and </think>, or TOKENIZER_NOT_FOUND */
     uint32_t vocab;                  /* ids are below: of the model, not of the tokenizer */
 };

@@ -114,16 +114,17 @@ void sampler_see(struct sampler *s, uint32_t token, bool is_answer)
 }
 
 int sampler_draw(const struct sampler *s, uint64_t position, const float *logits, uint32_t vocab,
-                 struct sampler_ban ban, struct sampler_work *work, uint32_t *token)
+                 struct sampler_choice choice, struct sampler_work *work, uint32_t *token)
 {
     struct kern_sampler k = s->kern;
     int32_t drawn = 0;
 
     k.position = position;
+    k.mask = choice.mask;
     memcpy(work->logits, logits, vocab * sizeof *logits);
-    for (uint32_t i = 0; i < ban.n; i++)
-        if (ban.tokens[i] < vocab)
-            work->logits[ban.tokens[i]] = -INFINITY;
+    for (uint32_t i = 0; i < choice.n_banned; i++)
+        if (choice.banned[i] < vocab)
+            work->logits[choice.banned[i]] = -INFINITY;
     int rc = kern_sample(&k, work->logits, (int32_t)vocab, work->candidates, &drawn);
     *token = (uint32_t)drawn;
     return rc;

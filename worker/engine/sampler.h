@@ -34,17 +34,20 @@ void sampler_see(struct sampler *s, uint32_t token, bool is_answer);
 struct sampler_work {
     float *logits;                     /* [vocab] */
     struct kern_candidate *candidates; /* [vocab] */
+    uint32_t *mask;                    /* [ceil(vocab / 32)] for who makes one */
 };
 
-/* Tokens that must not be drawn. */
-struct sampler_ban {
-    const uint32_t *tokens; /* borrowed */
-    uint32_t n;
+/* Which tokens may be drawn. */
+struct sampler_choice {
+    const uint32_t *mask;   /* borrowed: a bit for each token that may, or NULL: all */
+    const uint32_t *banned; /* borrowed: tokens that may not */
+    uint32_t n_banned;
 };
 
 /* The token at `position` of the answer, from a row of logits that stays as it is. 0, or -ERANGE
- * when no logit is a number. */
+ * when no logit of a token that may be drawn is
+ * a number. */
 int sampler_draw(const struct sampler *s, uint64_t position, const float *logits, uint32_t vocab,
-                 struct sampler_ban ban, struct sampler_work *work, uint32_t *token);
+                 struct sampler_choice choice, struct sampler_work *work, uint32_t *token);
 
 #endif

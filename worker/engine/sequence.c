@@ -36,6 +36,7 @@ static void fill_tokens(struct sequence *s)
         s->tokens[s->n_tokens++] = s->resume[i];
         sampler_see(&s->sampler, s->resume[i], true);
         thinking_see(&s->thinking, s->resume[i]);
+        constraint_see(&s->constraint, &s->thinking, s->resume[i]);
     }
 }
 
@@ -65,7 +66,9 @@ void sequence_free(struct sequence *s)
     params_free(&s->params);
     token_ids_free(&s->prompt.ids);
     buf_free(&s->prompt.text);
+    grammar_unref(&s->prompt.grammar);
     sampler_free(&s->sampler);
+    constraint_free(&s->constraint);
     free(s->resume);
     free(s->tokens);
     free(s->pages);

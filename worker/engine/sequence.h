@@ -11,6 +11,7 @@
 #ifndef WORKER_ENGINE_SEQUENCE_H
 #define WORKER_ENGINE_SEQUENCE_H
 
+#include "worker/engine/constraint.h"
 #include "worker/engine/prefix.h"
 #include "worker/engine/sampler.h"
 #include "worker/engine/thinking.h"
@@ -32,6 +33,8 @@ struct prompt {
     uint32_t opener;       /* the special token that opens messages, or PROMPT_NO_OPENER */
     struct buf text;       /* owned: the rendered prompt, for PROMPT_TEMPLATE */
     bool starts_reasoning; /* the answer begins inside <think> */
+    struct grammar *grammar; /* owned reference: the form of the answer; NULL: none */
+    bool is_unconstrained;   /* a tool's schema was beyond what can be compiled */
     enum fail_code code;   /* when error.code is set: it is refused */
     struct err error;
 };
@@ -96,6 +99,7 @@ struct sequence {
     uint64_t age; /* smaller: admitted earlier */
     struct sampler sampler;
     struct thinking thinking;
+    struct constraint constraint;
     TAILQ_ENTRY(sequence) scheduled; /* waiting or running */
     bool is_running;
 

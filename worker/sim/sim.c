@@ -265,7 +265,7 @@ static void submit(struct engine *g, struct request *r, uint64_t now_ns)
         reply_fail(g->reply, r, code, e.text);
         return;
     }
-    reply_accept(g->reply, r, n_prompt, 0);
+    reply_accept(g->reply, r, &(struct accept_body){.prompt_tokens = n_prompt});
     uint64_t wait_ms = (uint64_t)s->model->simulate_prefill_ms;
     if (seat->answer != NULL)
         wait_ms += seat->answer->delay_ms;

@@ -1,0 +1,393 @@
+#include "worker/text/grammar_mask.h"
+
+#include "base/check.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define SPAN_IDS_MIN 256 /* fewer remainders are copied */
+#define PART_IDS_MAX 512 /* more are kept as a mask */
+#define WIDE_NODES   64  /* from here on a set of bytes pays */
+#define WORK_MAX \
+    20000000 /* configurations; only automata made to be ambiguous need more, \
+                and then tokens that were not reached are not allowed */
+
+/* --- walking a trie --- */
+
+struct escape {
+    uint32_t id, len; /* of what is left */
+};
+
+struct walker {
+    const struct trie *trie;
+    struct machine *machine;
+    uint32_t *bits;
+    uint32_t work;
+    struct mask_part *part; /* being made: where escapes go; else NULL */
+    struct escape *escapes;
+    uint32_t n_escapes, cap_escapes;
+};
+
+static void set_bits(uint32_t *bits, const uint32_t *ids, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        bits[ids[i] / 32] |= 1u << ids[i] % 32;
+}
+
+/* The bottom has been emptied with bytes left: those below the node go on in whatever called. */
+static void add_escapes(struct walker *w, uint32_t node, uint32_t depth, const uint32_t *at)
+{
+    const struct trie_node *nodes = w->trie->nodes;
+    uint32_t begin = node + 1, end = nodes[node].skip;
+
+    if (nodes[end].first - nodes[begin].first >= SPAN_IDS_MIN) {
+        struct mask_part *p = w->part;
+        p->spans = grammar_grow(p->spans, p->n_spans, &p->cap_spans, sizeof *p->spans);
+        p->spans[p->n_spans++] = (struct trie_span){.begin = begin, .end = end};
+        return;
+    }
+    for (uint32_t i = nodes[begin].first; i < nodes[end].first; i++) {
+        uint32_t id = w->trie->ids[i];
+        w->escapes = grammar_grow(w->escapes, w->n_escapes, &w->cap_escapes, sizeof *w->escapes);
+        w->escapes[w->n_escapes++] =
+            (struct escape){.id = id, .len = at[id + 1] - at[id] - depth - 1};
+    }
+}
+
+static bool calls_with(const struct automaton *a, const struct auto_state *s, uint8_t byte)
+{
+    for (uint32_t i = 0; i < s->n_calls; i++)
+        if (byte_set_has(&a->rules[a->calls[s->calls + i].rule].first, byte))
+            return true;
+    return false;
+}
+
+/* One state, no call, no end: what most bytes are. false when it is anything else. */
+static bool step_simply(struct machine *m, const struct machine_set *from, uint8_t byte,
+                        struct machine_set *to)
+{
+    const struct automaton *a = m->automaton;
+    const struct machine_config c = m->configs[from->first];
+    const struct auto_state *s = &a->states[c.state];
+
+    if (from->n != 1 || calls_with(a, s, byte))
+        return false;
+    uint32_t next = automaton_next(a, s, byte);
+    *to = (struct machine_set){.first = m->n_configs};
+    if (next == GRAMMAR_NONE)
+        return true;
+    if (a->states[next].is_end)
+        return false;
+    m->configs = grammar_grow(m->configs, m->n_configs, &m->cap_configs, sizeof *m->configs);
+    m->configs[m->n_configs++] = (struct machine_config){.state = next, .node = c.node};
+    to->n = 1;
+    to->is_alive = true;
+    return true;
+}
+
+static void find_bytes(const struct machine *m, const struct machine_set *set,
+                       struct byte_set *bytes)
+{
+    for (uint32_t i = 0; i < set->n; i++)
+        automaton_add_bytes(m->automaton, m->configs[set->first + i].state, bytes);
+}
+
+/* The nodes from begin to end and what lies below them. */
+static void walk(struct walker *w, uint32_t begin, uint32_t end, const struct machine_set *set,
+                 uint32_t depth, const uint32_t *at)
+{
+    const struct trie_node *nodes = w->trie->nodes;
+    struct machine *m = w->machine;
+    bool is_wide = end - begin >= WIDE_NODES;
+    struct byte_set bytes = {{0}};
+
+    if (is_wide)
+        find_bytes(m, set, &bytes);
+    for (uint32_t i = begin, next; i < end; i = next) {
+        uint8_t byte = (uint8_t)nodes[i].byte;
+        next = nodes[i].skip;
+        if ((is_wide && !byte_set_has(&bytes, byte)) || w->work >= WORK_MAX)
+            continue;
+        struct machine_mark mark = machine_mark(m);
+        struct machine_set to;
+        if (!step_simply(m, set, byte, &to))
+            to = machine_step(m, set, byte);
+        w->work += to.n + 1;
+        if (to.is_alive)
+            set_bits(w->bits, w->trie->ids + nodes[i].first, nodes[i + 1].first - nodes[i].first);
+        if (to.has_emptied && w->part != NULL)
+            add_escapes(w, i, depth, at);
+        if (to.n > 0 && i + 1 < next)
+            walk(w, i + 1, next, &to, depth + 1, at);
+        machine_cut(m, mark);
+    }
+}
+
+/* --- whole groups --- */
+
+/* From a state on: `chars` characters of the kinds, all of them, are taken; and with is_over, none
+ * is behind those. */
+struct coverage {
+    unsigned kinds;
+    uint32_t chars;
+    bool is_over;
+};
+
+#define COVER_STATES_MAX 16
+
+struct state_list {
+    uint32_t state[COVER_STATES_MAX];
+    uint32_t n;
+    bool is_full;
+};
+
+static void list_state(struct state_list *l, uint32_t state)
+{
+    for (uint32_t i = 0; i < l->n; i++)
+        if (l->state[i] == state)
+            return;
+    if (l->n == COVER_STATES_MAX)
+        l->is_full = true;
+    else
+        l->state[l->n++] = state;
+}
+
+/* The kinds all of whose characters the state takes. */
+static unsigned whole_kinds(const struct automaton *a, uint32_t state)
+{
+    static const uint8_t size[CHAR_KINDS] = {
+        [CHAR_LOWER] = 26, [CHAR_UPPER] = 26, [CHAR_DIGIT] = 10,   [CHAR_JOINER] = 2,
+        [CHAR_BLANK] = 1,  [CHAR_OTHER] = 29, [CHAR_SPECIAL] = 34,
+    };
+    const struct auto_state *s = &a->states[state];
+    uint8_t count[CHAR_KINDS] = {0};
+    unsigned kinds = 0;
+
+    for (uint32_t i = 0; i < s->n_ranges; i++) {
+        const struct auto_range *r = &a->ranges[s->ranges + i];
+        for (unsigned b = r->low; b <= r->high && b < 0x80; b++)
+            count[char_kind_of((uint8_t)b)]++;
+    }
+    for (unsigned k = 0; k < CHAR_KINDS; k++)
+        if (k != CHAR_NONASCII && count[k] == size[k])
+            kinds |= 1u << k;
+    for (uint32_t i = 0; i < s->n_calls; i++)
+        if (a->calls[s->calls + i].rule == RULE_NONASCII)
+            kinds |= 1u << CHAR_NONASCII;
+    return kinds;
+}
+
+/* Where one character of the kinds leads. */
+static void list_next(const struct automaton *a, uint32_t state, unsigned kinds,
+                      struct state_list *out)
+{
+    const struct auto_state *s = &a->states[state];
+
+    for (uint32_t i = 0; i < s->n_ranges; i++) {
+        const struct auto_range *r = &a->ranges[s->ranges + i];
+        for (unsigned b = r->low; b <= r->high && b < 0x80; b++)
+            if ((kinds >> char_kind_of((uint8_t)b) & 1) != 0) {
+                list_state(out, r->to);
+                break;
+            }
+    }
+    if ((kinds >> CHAR_NONASCII & 1) != 0)
+        for (uint32_t i = 0; i < s->n_calls; i++)
+            if (a->calls[s->calls + i].rule == RULE_NONASCII)
+                list_state(out, a->calls[s->calls + i].to);
+}
+
+static void add_kinds(unsigned kinds, struct byte_set *set)
+{
+    for (unsigned b = 0; b < 256; b++)
+        if ((kinds >> char_kind_of((uint8_t)b) & 1) != 0)
+            set->bits[b / 64] |= (uint64_t)1 << b % 64;
+}
+
+static bool share(const struct byte_set *a, const struct byte_set *b)
+{
+    for (size_t w = 0; w < 4; w++)
+        if ((a->bits[w] & b->bits[w]) != 0)
+            return true;
+    return false;
+}
+
+/* No way on with the kinds but the one that list_next follows. */
+static bool has_one_way(const struct automaton *a, uint32_t state, const struct byte_set *kinds)
+{
+    const struct auto_state *s = &a->states[state];
+
+    if (s->is_end)
+        return false;
+    for (uint32_t i = 0; i < s->n_ranges; i++)
+        if (a->ranges[s->ranges + i].high >= 0x80)
+            return false;
+    for (uint32_t i = 0; i < s->n_calls; i++) {
+        const struct auto_call *c = &a->calls[s->calls + i];
+        if (c->rule != RULE_NONASCII && share(&a->rules[c->rule].first, kinds))
+            return false;
+    }
+    return true;
+}
+
+static bool takes_none(const struct automaton *a, const struct state_list *l,
+                       const struct byte_set *kinds)
+{
+    struct byte_set bytes = {{0}};
+
+    for (uint32_t i = 0; i < l->n; i++) {
+        if (a->states[l->state[i]].is_end)
+            return false;
+        automaton_add_bytes(a, l->state[i], &bytes);
+    }
+    return !share(&bytes, kinds);
+}
+
+static struct coverage find_coverage(const struct automaton *a, uint32_t state)
+{
+    struct coverage c = {.kinds = whole_kinds(a, state)};
+    struct state_list at = {.state = {state}, .n = 1};
+    struct byte_set bytes = {{0}};
+    bool is_one_way = true;
+
+    add_kinds(c.kinds, &bytes);
+    for (; c.kinds != 0 && c.chars < GROUP_CHARS_MAX; c.chars++) {
+        struct state_list next = {.n = 0};
+        for (uint32_t i = 0; i < at.n; i++) {
+            if ((whole_kinds(a, at.state[i]) & c.kinds) != c.kinds) {
+                c.is_over = is_one_way && takes_none(a, &at, &bytes);
+                return c;
+            }
+            is_one_way = is_one_way && has_one_way(a, at.state[i], &bytes);
+            list_next(a, at.state[i], c.kinds, &next);
+        }
+        if (next.is_full)
+            return c;
+        if (next.n == at.n && memcmp(next.state, at.state, at.n * sizeof *at.state) == 0) {
+            c.chars = GROUP_CHARS_MAX;
+            return c;
+        }
+        at = next;
+    }
+    return c;
+}
+
+/* true when nothing of the group is left to be walked. */
+static bool cover_group(const struct grammar_vocab *v, const struct token_group *g,
+                        const struct coverage *c, uint32_t *bits)
+{
+    if (g->kinds == 0 || (g->kinds & ~c->kinds) != 0 || c->chars == 0)
+        return false;
+    uint32_t len = c->chars < g->len_max ? c->chars : g->len_max;
+    if (g->bits[len] != NULL)
+        for (uint32_t i = 0; i < v->words; i++)
+            bits[i] |= g->bits[len][i];
+    else
+        set_bits(bits, g->by_len, g->n_by_len[len]);
+    return len == g->len_max || c->is_over;
+}
+
+/* --- parts --- */
+
+static void walk_groups(struct walker *w, const struct grammar_vocab *v, uint32_t state)
+{
+    const struct automaton *a = w->machine->automaton;
+    struct machine_set set = machine_begin(w->machine, state);
+    struct coverage c = find_coverage(a, state);
+    struct byte_set bytes = {{0}};
+
+    automaton_add_bytes(a, state, &bytes);
+    for (uint32_t i = 0; i < v->n_groups; i++) {
+        const struct token_group *g = &v->groups[i];
+        if (cover_group(v, g, &c, w->bits))
+            continue;
+        for (unsigned b = 0; b < 256; b++)
+            if (byte_set_has(&bytes, (uint8_t)b) && g->begin[b] < g->begin[b + 1])
+                walk(w, g->begin[b], g->begin[b + 1], &set, 0, v->at);
+    }
+}
+
+static void keep_bits(struct mask_part *p, const struct grammar_vocab *v, uint32_t *bits)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < v->words; i++)
+        n += (uint32_t)__builtin_popcount(bits[i]);
+    if (n > PART_IDS_MAX) {
+        p->bits = bits;
+        p->bytes += v->words * sizeof *bits;
+        return;
+    }
+    p->ids = malloc((n + 1) * sizeof *p->ids);
+    CHECK(p->ids != NULL);
+    for (uint32_t i = 0; i < v->words; i++)
+        for (uint32_t left = bits[i]; left != 0; left &= left - 1)
+            p->ids[p->n_ids++] = i * 32 + (uint32_t)__builtin_ctz(left);
+    p->bytes += n * sizeof *p->ids;
+    free(bits);
+}
+
+static void keep_escapes(struct walker *w, const struct grammar_vocab *v)
+{
+    struct trie_text *texts = calloc((size_t)w->n_escapes + 1, sizeof *texts);
+
+    CHECK(texts != NULL);
+    for (uint32_t i = 0; i < w->n_escapes; i++) {
+        const struct escape *x = &w->escapes[i];
+        texts[i] = (struct trie_text){
+            .text = v->text + v->at[x->id + 1] - x->len, .len = x->len, .id = x->id};
+    }
+    trie_build(&w->part->rest, texts, w->n_escapes);
+    w->part->bytes += trie_memory(&w->part->rest) + w->part->cap_spans * sizeof *w->part->spans;
+    free(texts);
+}
+
+struct mask_part *mask_part_new(const struct grammar_vocab *v, const struct automaton *a,
+                                uint32_t state)
+{
+    struct mask_part *p = calloc(1, sizeof *p);
+    uint32_t *bits = calloc((size_t)v->words + 1, sizeof *bits);
+    struct machine m;
+
+    CHECK(p != NULL);
+    CHECK(bits != NULL);
+    machine_init(&m, a);
+    struct walker w = {.trie = &v->trie, .machine = &m, .bits = bits, .part = p};
+    walk_groups(&w, v, state);
+    p->bytes = sizeof *p;
+    keep_bits(p, v, bits);
+    keep_escapes(&w, v);
+    free(w.escapes);
+    machine_free(&m);
+    return p;
+}
+
+void mask_part_free(struct mask_part *p)
+{
+    if (p == NULL)
+        return;
+    free(p->bits);
+    free(p->ids);
+    trie_free(&p->rest);
+    free(p->spans);
+    free(p);
+}
+
+void mask_add(const struct grammar_vocab *v, const struct mask_part *p, struct machine *m,
+              uint32_t node, uint32_t *bits)
+{
+    if (p->bits != NULL)
+        for (uint32_t i = 0; i < v->words; i++)
+            bits[i] |= p->bits[i];
+    set_bits(bits, p->ids, p->n_ids);
+    if (node == MACHINE_BOTTOM || (p->rest.n == 0 && p->n_spans == 0))
+        return;
+    struct machine_mark mark = machine_mark(m);
+    struct machine_set set = machine_return(m, node);
+    struct walker w = {.trie = &p->rest, .machine = m, .bits = bits};
+    walk(&w, 0, p->rest.n, &set, 0, NULL);
+    w.trie = &v->trie;
+    for (uint32_t i = 0; i < p->n_spans; i++)
+        walk(&w, p->spans[i].begin, p->spans[i].end, &set, 0, NULL);
+    machine_cut(m, mark);
+}
