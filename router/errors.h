@@ -17,6 +17,7 @@
     X(ERROR_INVALID_BODY, 400, "invalid_request_body", "invalid_request_error", INVALID, 0)        \
     X(ERROR_UNSUPPORTED_PARAMETER, 400, "unsupported_parameter", "invalid_request_error",          \
       INVALID, 0)                                                                                  \
+    X(ERROR_NO_THREADS, 400, "thread_unsupported_request", "invalid_request_error", INVALID, 0)    \
     X(ERROR_CONTEXT_LENGTH, 400, "context_length_exceeded", "invalid_request_error", INVALID, 0)   \
     X(ERROR_INVALID_KEY, 401, "invalid_api_key", "authentication_error", UNKNOWN_KEY, 0)           \
     X(ERROR_MODEL_FORBIDDEN, 403, "model_forbidden", "permission_error", FORBIDDEN, 0)             \

@@ -53,6 +53,8 @@ void error_write_messages(struct buf *out, enum api_error error, const char *tex
     buf_printf(out, "{\"type\":\"error\",\"error\":{\"type\":\"%s\",\"message\":",
                messages_error_type(error));
     buf_add_json_string(out, printable, strlen(printable));
+    if (error == ERROR_NO_THREADS) /* Anthropic's SDKs then send the conversation themselves */
+        buf_printf(out, ",\"details\":{\"error_code\":\"%s\"}", api_errors[error].code);
     buf_printf(out, "},\"request_id\":\"%s\"}", request_id);
 }
 

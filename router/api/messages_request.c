@@ -132,6 +132,9 @@ static int begin(struct messages_request *r, struct param_error *e)
     const struct json_object *system = json_get(r->body, "system");
 
     r->has_begun = true;
+    if (json_get(r->body, "thread") != NULL)
+        return param_refuse(e, ERROR_NO_THREADS, "thread",
+                            "thread: conversations are not kept here; send all of the messages");
     r->turn = system == NULL || json_is_string(system, "");
     if (json_get(r->body, "messages") == NULL)
         return messages_refuse(e, "messages", "", NULL, "");
