@@ -57,6 +57,9 @@
     X(tls_cert, STR, "", 0, 0, "", LIVE, "PEM certificate chain; with tls_key the client API is TLS")\
     X(tls_key, STR, "", 0, 0, "", LIVE, "PEM private key")                                         \
     X(body_max_mb, INT, "64", 1, 190, "MiB", LIVE, "Largest request body")                        \
+    X(responses_store_mb, INT, "256", 0, 1048576, "MiB", LIVE,                                     \
+      "Memory for responses that clients may continue or ask for again; 0 = none are kept")        \
+    X(responses_store_max, INT, "10000", 1, 1000000, "", LIVE, "And how many, at most")            \
     X(max_connections, INT, "16384", 1, 1000000, "", LIVE, "Client connections at once")           \
     X(connections_per_address, INT, "256", 1, 1000000, "", LIVE,                                   \
       "Connections of one remote address at once; loopback is not limited")                        \

@@ -50,6 +50,14 @@ struct json_reader *json_reader_new(void)
     return r;
 }
 
+struct json_reader *json_reader_new_large(uint32_t nodes_max)
+{
+    struct json_reader *r = json_reader_new();
+
+    json_check_allow_nodes(r->check, nodes_max);
+    return r;
+}
+
 void json_reader_free(struct json_reader **r)
 {
     if (*r == NULL)
@@ -146,10 +154,9 @@ int json_parse(const char *data, size_t len, struct json_object **root, struct e
 int json_parse_large(const char *data, size_t len, uint32_t nodes_max, struct json_object **root,
                      struct err *e)
 {
-    struct json_reader *r = json_reader_new();
+    struct json_reader *r = json_reader_new_large(nodes_max);
 
     *root = NULL;
-    json_check_allow_nodes(r->check, nodes_max);
     int rc = json_reader_feed(r, data, len, e);
     if (rc == 0)
         rc = json_reader_finish(r, root, e);
@@ -403,6 +410,11 @@ void json_append(struct json_object *array, struct json_object *value)
 {
     CHECK(json_type_of(array) == JSON_ARRAY && value != NULL);
     CHECK(json_object_array_add(array, value) == 0);
+}
+
+void json_remove(struct json_object *o, const char *key)
+{
+    json_object_object_del(o, key);
 }
 
 void json_set_string(struct json_object *o, const char *text, size_t len)

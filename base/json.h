@@ -21,6 +21,8 @@ struct json_reader;
 /* Feed a document piece by piece; each piece passes the validator and then json-c. An integer
  * beyond int64 and uint64 becomes the nearest double. */
 struct json_reader *json_reader_new(void);
+/* The same for as many as nodes_max values; never for what a client sends. */
+struct json_reader *json_reader_new_large(uint32_t nodes_max);
 void json_reader_free(struct json_reader **r);
 /* Ready for the next document, as if new, whatever state it was in; cheaper than a new one. */
 void json_reader_reset(struct json_reader *r);
@@ -90,6 +92,8 @@ void json_put_bool(struct json_object *o, const char *key, bool value);
 void json_put_integer(struct json_object *o, const char *key, int64_t value);
 /* One more element of an array; taken over. */
 void json_append(struct json_object *array, struct json_object *value);
+/* Without the member of that name, if there was one. */
+void json_remove(struct json_object *o, const char *key);
 /* Another text for a value that is a string. */
 void json_set_string(struct json_object *o, const char *text, size_t len);
 

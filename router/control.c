@@ -64,6 +64,8 @@ void router_configure(struct router *rt)
 {
     rt->queue_due.interval_ns = (uint64_t)rt->config.gateway.queue_timeout_s * NS_PER_S;
     rt->life_due.interval_ns = (uint64_t)rt->config.gateway.request_timeout_s * NS_PER_S;
+    responses_store_limit(&rt->responses, (size_t)rt->config.gateway.responses_store_mb << 20,
+                          (uint32_t)rt->config.gateway.responses_store_max);
     replay_limit(rt->replay, (size_t)rt->config.gateway.replay_mb << 20);
 }
 

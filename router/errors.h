@@ -22,8 +22,13 @@
     X(ERROR_MODEL_FORBIDDEN, 403, "model_forbidden", "permission_error", FORBIDDEN, 0)             \
     X(ERROR_NO_ROUTE, 404, "not_found", "invalid_request_error", NOT_FOUND, 0)                     \
     X(ERROR_MODEL_NOT_FOUND, 404, "model_not_found", "invalid_request_error", NOT_FOUND, 0)        \
+    X(ERROR_PREVIOUS_RESPONSE, 404, "previous_response_not_found", "invalid_request_error",        \
+      NOT_FOUND, 0)                                                                                \
+    X(ERROR_RESPONSE_NOT_FOUND, 404, "response_not_found", "invalid_request_error", NOT_FOUND, 0)  \
+    X(ERROR_ITEM_NOT_FOUND, 404, "item_not_found", "invalid_request_error", NOT_FOUND, 0)          \
     X(ERROR_METHOD, 405, "method_not_allowed", "invalid_request_error", INVALID, 0)                \
     X(ERROR_TIMEOUT, 408, "request_timeout", "invalid_request_error", TIMEOUT, 0)                  \
+    X(ERROR_CANCELLED, 409, "response_cancelled", "invalid_request_error", INVALID, 0)             \
     X(ERROR_BODY_TOO_LARGE, 413, "request_too_large", "invalid_request_error", TOO_LARGE, 0)       \
     X(ERROR_PROMPT_MEMORY, 413, "prompt_too_long_for_memory", "invalid_request_error", INVALID, 0) \
     X(ERROR_URI_TOO_LONG, 414, "uri_too_long", "invalid_request_error", TOO_LARGE, 0)              \

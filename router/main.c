@@ -189,6 +189,7 @@ static int start(struct router *rt, struct err *e)
         link_init(rt, &rt->links[i], i);
     models_refresh(rt);
     request_pool_init(rt, (uint32_t)rt->config.gateway.max_requests);
+    responses_store_init(&rt->responses);
     deadline_queue_init(&rt->queue_due, 0, on_queue_due);
     deadline_queue_init(&rt->life_due, 0, on_life_due);
     deadline_queue_init(&rt->hold_due, HOLD_MS * NS_PER_MS, generation_hold_due);
@@ -224,6 +225,7 @@ static void tear_down(struct router *rt)
     for (int i = 0; i < SHM_WORKERS_MAX; i++)
         link_close(&rt->links[i]);
     request_pool_free(rt);
+    responses_store_free(&rt->responses);
     replay_free(&rt->replay);
     config_free(&rt->config);
 }

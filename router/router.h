@@ -3,6 +3,7 @@
 #define ROUTER_ROUTER_H
 
 #include "base/config.h"
+#include "router/api/responses_store.h"
 #include "router/http/server.h"
 #include "router/route/dispatch.h"
 #include "shm/layout.h"
@@ -25,6 +26,7 @@ struct router {
     struct model models[SHM_MODELS_MAX];
     struct link links[SHM_WORKERS_MAX];
     struct request_pool requests;
+    struct responses_store responses;
     struct deadline_queue queue_due, life_due, hold_due;
     struct replay *replay; /* owned: answers that clients may send back */
 

@@ -56,7 +56,7 @@
     /* supervisor -> child */                                                                      \
     X(CONTROL_LINK_WRITE, "link-write") /* slot, epoch = link, model, + own direction's memfd */   \
     X(CONTROL_LINK_READ, "link-read")   /* slot, epoch, model as LINK_WRITE, seats, vocab,         \
-                                           context, is_canary,                                     \
+                                           context, has_text, is_canary,                           \
                                            + peer's memfd, end to sleep on, end that wakes the peer */          \
     X(CONTROL_LINK_DOWN, "link-down")   /* slot, epoch = link, exit_class: the peer was reaped */  \
     X(CONTROL_LINK_DRAIN, "link-drain") /* router: slot, epoch, deadline_ns: no new work there,    \
@@ -89,7 +89,7 @@ struct control_msg {
     uint32_t seats;
     uint32_t vocab;
     uint32_t context;
-    uint32_t has_chat, has_tools, has_reasoning; /* as in MODEL_RECORD */
+    uint32_t has_text, has_chat, has_tools, has_reasoning, has_embedding; /* as in MODEL_RECORD */
     uint32_t exit_class; /* enum exit_class */
     uint32_t is_canary;
     uint32_t is_trial;

@@ -90,9 +90,11 @@ enum shm_field_type {
     X(U32, workers, 1, "", "workers wanted")                                                       \
     X(U32, workers_ready, 1, "", "workers ready")                                                  \
     X(U32, context, 1, "", "context limit in tokens, 0 = not known yet")                           \
+    X(U32, has_text, 1, "", "1 when it generates text")                                            \
     X(U32, has_chat, 1, "", "1 when it has a chat template")                                       \
     X(U32, has_tools, 1, "", "1 when it takes tools")                                              \
     X(U32, has_reasoning, 1, "", "1 when it reasons before it answers")                            \
+    X(U32, has_embedding, 1, "", "1 when it makes embeddings")                                     \
     X(U64, retry_ns, 1, "", "monotonic time of the next attempt when failed, 0 = none")            \
     X(STR, reason, 240, "", "why it failed, one sentence")
 

@@ -176,6 +176,8 @@ const char *prompt_kind_name(uint32_t kind); /* "?" when out of range */
  *                                            chat: what the content is
  *    "thinking":true or false                chat, count: enable_thinking of the template
  *    "thinking_tokens":N                     chat: the reasoning ends there
+ *    "dimensions":N                          embed: the vector's first N numbers, made of length 1
+ *                                            where the model does that
  *    "max_tokens":N, "stop":["…"],
  *    "logprobs":N                            with each token its log-probability and the N likeliest
  *    "echo":true                             completion: the prompt's tokens first, as TOKEN_PROMPT

@@ -107,7 +107,7 @@ struct child {
     enum exit_class killed_as;
     char why[256]; /* why it was killed, or what it refused */
     uint32_t seats, vocab, context;
-    bool has_chat, has_tools, has_reasoning; /* as in MODEL_RECORD */
+    bool has_text, has_chat, has_tools, has_reasoning, has_embedding; /* as in MODEL_RECORD */
 
     /* Sign of life: supervisor/health.c. */
     uint64_t beat_progress, beat_ns;

@@ -42,9 +42,11 @@ static void on_ready(struct tree *t, struct child *c, const struct control_msg *
     c->seats = m->seats;
     c->vocab = m->vocab;
     c->context = m->context;
+    c->has_text = m->has_text != 0;
     c->has_chat = m->has_chat != 0;
     c->has_tools = m->has_tools != 0;
     c->has_reasoning = m->has_reasoning != 0;
+    c->has_embedding = m->has_embedding != 0;
     child_event(c, EV_READY, t->now_ns);
 }
 

@@ -76,6 +76,7 @@ static void finish(struct tree *t, struct child *w, struct link *l)
         .seats = w->seats,
         .vocab = w->vocab,
         .context = w->context,
+        .has_text = w->has_text,
         .is_canary = w->backoff.is_tripped,
     };
     int for_router[] = {l->fds.memory[W2R], l->fds.router_wake[0], l->fds.worker_wake[1]};

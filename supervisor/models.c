@@ -72,7 +72,7 @@ int models_apply(struct tree *t, const struct config *c, const uint8_t *replace,
 struct tally {
     uint32_t assigned, ready, ending, stuck;
     uint32_t context;
-    bool has_chat, has_tools, has_reasoning;
+    bool has_text, has_chat, has_tools, has_reasoning, has_embedding;
     uint64_t retry_ns;
     const struct child *culprit; /* the one whose words explain the state */
 };
@@ -91,9 +91,11 @@ static struct tally tally_workers(struct tree *t, uint32_t model)
             n.ready++;
             if (n.context == 0 || c->context < n.context)
                 n.context = c->context;
+            n.has_text |= c->has_text;
             n.has_chat |= c->has_chat;
             n.has_tools |= c->has_tools;
             n.has_reasoning |= c->has_reasoning;
+            n.has_embedding |= c->has_embedding;
         }
         if (c->state == CHILD_OPEN || c->state == CHILD_FAILED) {
             n.stuck++;
@@ -124,9 +126,11 @@ static void publish(struct tree *t, uint32_t index)
         .workers = m->is_configured ? m->workers : 0,
         .workers_ready = n.ready,
         .context = n.context,
+        .has_text = n.has_text,
         .has_chat = n.has_chat,
         .has_tools = n.has_tools,
         .has_reasoning = n.has_reasoning,
+        .has_embedding = n.has_embedding,
         .retry_ns = state == MODEL_READY ? 0 : n.retry_ns,
     };
     snprintf(r.name, sizeof r.name, "%s", m->name);

@@ -39,7 +39,7 @@ struct engine_facts {
     uint32_t seats;   /* requests at once */
     uint32_t vocab;   /* token ids are below */
     uint32_t context; /* tokens of prompt and answer together */
-    bool has_chat, has_tools, has_reasoning; /* as in MODEL_RECORD */
+    bool has_text, has_chat, has_tools, has_reasoning, has_embedding; /* as in MODEL_RECORD */
 };
 
 #define ENGINE_NEVER UINT64_MAX

@@ -203,9 +203,11 @@ static void become_ready(struct worker *w)
                                 .seats = w->facts.seats,
                                 .vocab = w->facts.vocab,
                                 .context = w->facts.context,
+                                .has_text = w->facts.has_text,
                                 .has_chat = w->facts.has_chat,
                                 .has_tools = w->facts.has_tools,
-                                .has_reasoning = w->facts.has_reasoning};
+                                .has_reasoning = w->facts.has_reasoning,
+                                .has_embedding = w->facts.has_embedding};
 
     request_table_init(&w->table, w->facts.seats);
     reply_init(&w->reply, &w->link.ring, &w->table, counters);

@@ -226,6 +226,16 @@ static int parse_count(struct params *p, const struct field *f, struct json_obje
     return 0;
 }
 
+static int parse_dimensions(struct params *p, const struct field *f, struct json_object *v,
+                            struct err *e)
+{
+    if (json_type_of(v) != JSON_NUMBER || !json_is_integer(v) || json_integer(v) < 1 ||
+        json_integer(v) > INT32_MAX)
+        return err_set(e, EINVAL, "%s: expected an integer of at least 1", f->name);
+    p->dimensions = (uint32_t)json_integer(v);
+    return 0;
+}
+
 static int parse_logprobs(struct params *p, const struct field *f, struct json_object *v,
                           struct err *e)
 {
@@ -299,7 +309,7 @@ static int parse_sampling(struct params *p, const struct field *f, struct json_o
 #define KIND(name) (1u << PROMPT_##name)
 #define ANSWERS    (KIND(CHAT) | KIND(COMPLETION))
 #define MESSAGES   (KIND(CHAT) | KIND(TOKENIZE) | KIND(TEMPLATE) | KIND(COUNT))
-#define PROMPTS    (KIND(COMPLETION) | KIND(TOKENIZE) | KIND(DETOKENIZE))
+#define PROMPTS    (KIND(COMPLETION) | KIND(TOKENIZE) | KIND(DETOKENIZE) | KIND(EMBED))
 #define ALL        (ANSWERS | MESSAGES | PROMPTS)
 
 static const struct field fields[] = {
@@ -314,6 +324,7 @@ static const struct field fields[] = {
     {"max_tokens", ANSWERS, parse_count, offsetof(struct params, max_tokens)},
     {"stop", ANSWERS, parse_stops, 0},
     {"logprobs", ANSWERS, parse_logprobs, 0},
+    {"dimensions", KIND(EMBED), parse_dimensions, 0},
     {"echo", KIND(COMPLETION), parse_bool, offsetof(struct params, has_echo)},
     {"pieces", KIND(TOKENIZE), parse_bool, offsetof(struct params, has_pieces)},
     {"add_special_tokens", KIND(COMPLETION) | KIND(TOKENIZE), parse_bool,
@@ -396,7 +407,7 @@ static int read_tools(struct params *p, struct err *e)
 static int check_members(const struct params *p, struct err *e)
 {
     enum json_type wanted = p->kind == PROMPT_DETOKENIZE ? JSON_ARRAY : JSON_STRING;
-    bool takes_both = p->kind == PROMPT_COMPLETION;
+    bool takes_both = p->kind == PROMPT_COMPLETION || p->kind == PROMPT_EMBED;
 
     if (p->messages == NULL && p->prompt == NULL)
         return err_set(e, EINVAL, "%s: missing",

@@ -42,6 +42,7 @@ enum answer_format { FORMAT_TEXT, FORMAT_JSON, FORMAT_SCHEMA };
 struct params {
     enum prompt_kind kind;
     uint32_t max_tokens; /* generated ones; ANSWER_UNLIMITED when the client gave none */
+    uint32_t dimensions; /* of an embedding, at least 1; 0: all that the model has */
     int32_t logprobs;    /* likeliest tokens to tell beside each; -1: no log-probabilities */
     bool has_echo, has_pieces;
     bool add_special_tokens, add_generation_prompt; /* true unless the request says otherwise */

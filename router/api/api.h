@@ -9,6 +9,12 @@ extern const struct http_app metrics_app; /* :31314 */
 
 enum handler_result chat_create(struct exchange *x);
 enum handler_result completions_create(struct exchange *x);
+enum handler_result embeddings_create(struct exchange *x);
+#define RESPONSES_POST_MAX 4096 /* cancel, with whatever body a client thinks it needs */
+enum handler_result responses_create(struct exchange *x);
+enum handler_result responses_show(struct exchange *x);
+enum handler_result responses_delete(struct exchange *x);
+enum handler_result responses_post(struct exchange *x);
 enum handler_result messages_create(struct exchange *x);
 enum handler_result messages_count(struct exchange *x);
 enum handler_result texts_tokenize(struct exchange *x);

@@ -1,83 +1,25 @@
 /* POST /v1/completions: OpenAI text completion, streamed and not. */
 #include "router/api/api.h"
 #include "router/api/choices.h"
+#include "router/api/prompts.h"
 
 #include <string.h>
 
-/* ---- the prompts: a string, an array of ids, or an array of such ---- */
-
-static bool is_number(const struct json_object *v)
-{
-    return v != NULL && json_type_of(v) == JSON_NUMBER;
-}
-
-/* One prompt by itself, or one of several. */
-static struct json_object *find_prompt(const struct json_object *body, uint32_t i)
-{
-    struct json_object *prompt = json_get(body, "prompt");
-
-    if (json_type_of(prompt) == JSON_STRING || is_number(json_at(prompt, 0)))
-        return prompt;
-    return json_at(prompt, i);
-}
-
 static uint32_t count_prompts(const struct json_object *body, struct param_error *e)
 {
-    const struct json_object *prompt = json_get(body, "prompt");
-    enum json_type found = json_type_of(prompt);
-
-    if (found == JSON_NULL)
-        param_refuse(e, ERROR_INVALID_BODY, "prompt", "prompt: missing");
-    else if (found != JSON_STRING && found != JSON_ARRAY)
-        param_refuse(e, ERROR_INVALID_BODY, "prompt", "prompt: found %s, expected a string or an "
-                                                      "array",
-                     json_type_name(found));
-    else if (found == JSON_ARRAY && json_length(prompt) == 0)
-        param_refuse(e, ERROR_INVALID_BODY, "prompt", "prompt: an array with nothing in it");
-    else if (found == JSON_STRING || is_number(json_at(prompt, 0)))
-        return 1;
-    else
-        return (uint32_t)json_length(prompt);
-    return 0;
+    return prompts_count(body, "prompt", e);
 }
 
-static int check_ids(const struct json_object *ids, uint32_t at, struct param_error *e)
-{
-    if (json_length(ids) == 0)
-        return param_refuse(e, ERROR_INVALID_BODY, "prompt", "prompt %u: no token in it", at);
-    for (size_t i = 0; i < json_length(ids); i++) {
-        const struct json_object *id = json_at(ids, i);
-        if (!is_number(id) || !json_is_integer(id) || json_integer(id) < 0 ||
-            json_integer(id) > INT32_MAX)
-            return param_refuse(e, ERROR_INVALID_BODY, "prompt",
-                                "prompt %u, token %zu: expected a token id", at, i);
-    }
-    return 0;
-}
-
-/* A prompt a slice: the validator bounds what one can hold. */
 static int check_prompts(struct generation *g, struct param_error *e)
 {
-    uint32_t n = count_prompts(g->body, e);
-    uint32_t at = (uint32_t)g->cursor;
-    const struct json_object *prompt = find_prompt(g->body, at);
-
-    if (json_type_of(prompt) == JSON_ARRAY) {
-        if (check_ids(prompt, at, e) != 0)
-            return -1;
-    } else if (json_type_of(prompt) != JSON_STRING) {
-        return param_refuse(e, ERROR_INVALID_BODY, "prompt",
-                            "prompt %u: found %s, expected a string or an array of token ids", at,
-                            json_type_name(json_type_of(prompt)));
-    }
-    return ++g->cursor == n;
+    return prompts_check(g, "prompt", e);
 }
 
 static struct json_object *find_value(const struct generation *g, uint32_t prompt, uint32_t i,
                                       const char **name)
 {
     *name = "prompt";
-    return i == 0 ? find_prompt(g->body, prompt) : NULL;
+    return i == 0 ? prompts_find(g->body, *name, prompt) : NULL;
 }
 
 /* ---- the answers ---- */

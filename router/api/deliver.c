@@ -137,8 +137,7 @@ static void respond_whole(struct generation *g)
     buf_free(&body);
 }
 
-/* One failed: all do. */
-static void fail(struct generation *g, enum api_error error, const char *text)
+void generation_fail(struct generation *g, enum api_error error, const char *text)
 {
     if (g->is_head_sent) {
         g->form->fail(g, error, text);
@@ -205,8 +204,9 @@ static void on_token(void *owner, const struct token_head *t, const struct part 
     } else {
         take_token(c, t, parts, tops);
         if (c->logprobs != NULL && logprobs_bytes(c->logprobs) > LOGPROBS_MAX / g->n_choices) {
-            fail(g, ERROR_INVALID_BODY,
-                 "the log-probabilities of this answer are too long for one response; stream it");
+            generation_fail(
+                g, ERROR_INVALID_BODY,
+                "the log-probabilities of this answer are too long for one response; stream it");
             return;
         }
     }
@@ -240,6 +240,12 @@ static void on_done(void *owner, const struct done_head *d, const struct part *p
     c->stop = d->stop;
     add_usage(g, c, d);
     keep_for_replay(c);
+    if (g->form->done != NULL && !g->form->done(c)) {
+        c->request = NULL;
+        generation_fail(g, ERROR_INTERNAL, "the worker's answer is none: an internal error");
+        request_release(r);
+        return;
+    }
     if (g->params.is_stream)
         g->form->finish(c);
     if (++g->n_done < g->n_choices) {
@@ -259,7 +265,7 @@ static void on_failed(void *owner, enum api_error error, const char *text)
     struct choice *c = owner;
 
     c->request = NULL;
-    fail(c->generation, error, text);
+    generation_fail(c->generation, error, text);
 }
 
 const struct request_ops generation_request_ops = {on_accepted, on_token, on_done, on_failed};

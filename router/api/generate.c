@@ -18,7 +18,6 @@
 #define PROMPT_COST  1024         /* and of each its parameters, about */
 /* What a SUBMIT has room for beside head and journal. */
 #define CANONICAL_MAX    (SUBMIT_MAX - ANSWER_TOKENS_MAX * sizeof(uint32_t))
-#define CHOICES_MAX      1024 /* of all prompts together */
 #define WINDOW_MIN       16   /* tokens that each of many choices may be ahead of a slow reader */
 #define LEADING_MESSAGES 2    /* they name the conversation when no header does */
 #define LEADING_IDS      64
@@ -219,6 +218,11 @@ static void begin_prompt(struct generation *g)
     buf_add_char(&g->canonical->json, '"');
 }
 
+static int refuse_size(struct param_error *e)
+{
+    return param_refuse(e, ERROR_BODY_TOO_LARGE, NULL, "the request is too large for a worker");
+}
+
 /* What is written of the current prompt belongs to its choices from here on. */
 static int finish_prompt(struct generation *g, struct param_error *e)
 {
@@ -228,7 +232,7 @@ static int finish_prompt(struct generation *g, struct param_error *e)
     params_write(&g->params, g->body, g->form->dialect, json);
     buf_add_char(json, '}');
     if (json->len > CANONICAL_MAX)
-        return param_refuse(e, ERROR_BODY_TOO_LARGE, NULL, "the request is too large for a worker");
+        return refuse_size(e);
     for (uint32_t i = 0; i < g->params.n; i++) {
         struct request *r = g->choice[g->prompt * g->params.n + i].request;
         r->session = session;
@@ -269,6 +273,8 @@ static int encode(struct generation *g, struct param_error *e)
             if (json_writer_step(g->writer, json, ENCODE_SLICE - written) == 1)
                 json_writer_free(&g->writer);
             written += json->len - before;
+            if (json->len > CANONICAL_MAX)
+                return refuse_size(e);
         } else if (!begin_value(g)) {
             written += PROMPT_COST;
             if (finish_prompt(g, e) != 0)

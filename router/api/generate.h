@@ -19,7 +19,8 @@
 #include "router/api/params.h"
 #include "router/router.h"
 
-#define HOLD_MS 50
+#define HOLD_MS     50
+#define CHOICES_MAX 1024 /* of all prompts together */
 
 struct choice;
 struct generation;
@@ -57,6 +58,8 @@ struct form {
 
     /* A token's tops, in front of its parts. NULL: none are asked for. */
     void (*tops)(struct choice *c, const struct top *tops, size_t n_tops);
+    /* A choice is over, before finish. False: what it said cannot be. NULL: nothing to do then. */
+    bool (*done)(struct choice *c);
     void (*whole)(struct generation *g, struct buf *body); /* the response that is no stream */
     void (*forget)(struct generation *g);                  /* frees g->own; NULL: there is none */
 };
@@ -71,7 +74,7 @@ struct choice {
     enum finish_reason reason;     /* once it is done */
     uint8_t stop;                  /* 1 + index of the stop string that ended it, or 0 */
     struct buf head;               /* owned: what every event of it begins with */
-    struct buf pieces;             /* owned: of a text that is tokenised (texts.c) */
+    struct buf pieces;             /* owned: what texts.c and embeddings.c keep of it */
     struct blocks blocks;          /* owned: a response that is not streamed, or keeps_blocks */
     struct logprobs *logprobs;     /* owned; NULL unless asked for */
 };
@@ -116,6 +119,10 @@ void generation_hold_due(void *owner, uint64_t now_ns);
 /* The id of a choice's tool call number n: the same in every incarnation of its worker. */
 #define CALL_ID_SIZE 40
 void generation_call_id(const struct choice *c, uint32_t n, char id[CALL_ID_SIZE]);
+
+/* It ends with this error, in a stream's words or as the response: one choice failed, or somebody
+ * wants no answer any more. Frees it. */
+void generation_fail(struct generation *g, enum api_error error, const char *text);
 
 /* A comment of a stream, which every client skips: form.silent of most dialects. */
 void generation_comment(struct generation *g);

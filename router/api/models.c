@@ -32,14 +32,23 @@ static void write_created(uint64_t wall_ns, struct buf *out)
 static void write_capabilities(const struct model_record *rec, struct buf *out)
 {
     bool is_known = rec->context != 0;
+    const struct {
+        bool has;
+        const char *name;
+    } all[] = {{!is_known || rec->has_text, "completion"},
+               {!is_known || rec->has_chat, "chat"},
+               {rec->has_tools, "tools"},
+               {rec->has_reasoning, "reasoning"},
+               {rec->has_embedding, "embedding"}};
+    const char *comma = "";
 
-    buf_add_str(out, "\"capabilities\":[\"completion\"");
-    if (!is_known || rec->has_chat)
-        buf_add_str(out, ",\"chat\"");
-    if (rec->has_tools)
-        buf_add_str(out, ",\"tools\"");
-    if (rec->has_reasoning)
-        buf_add_str(out, ",\"reasoning\"");
+    buf_add_str(out, "\"capabilities\":[");
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        if (!all[i].has)
+            continue;
+        buf_printf(out, "%s\"%s\"", comma, all[i].name);
+        comma = ",";
+    }
     buf_printf(out, "],\"tool_call\":%s,\"reasoning\":%s", rec->has_tools ? "true" : "false",
                rec->has_reasoning ? "true" : "false");
 }
@@ -122,6 +131,10 @@ enum handler_result models_list(struct exchange *x)
     buf_add_str(&out, "],\"has_more\":false");
     write_end("first_id", first, &out);
     write_end("last_id", last, &out);
+    /* Codex wants its own form of the list. An entry there replaces the instructions that Codex has
+     * for a model, and we have none to give: no entry leaves it with its own. */
+    if (strstr(x->query, "client_version=") != NULL)
+        buf_add_str(&out, ",\"models\":[]");
     buf_add_char(&out, '}');
     exchange_respond(x, 200, "application/json", "", out.data, out.len);
     buf_free(&out);

@@ -1,6 +1,5 @@
 #include "router/api/params.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -19,7 +18,6 @@ static const struct param {
 #undef X
 };
 #define N_PARAMS (sizeof params / sizeof params[0])
-static_assert(N_PARAMS < 64, "params.forwarded has a bit for each row");
 
 int param_refuse(struct param_error *e, enum api_error error, const char *param, const char *fmt,
                  ...)
@@ -187,9 +185,10 @@ static bool is_default(const struct param *p, const struct json_object *v)
         return found == JSON_OBJECT && is_string(json_get(v, "type"), "text");
     case PARAM_CHOICE:
         return is_string(v, "none") || is_string(v, "auto");
+    case PARAM_BOOL:
+        return found == JSON_BOOL && !json_bool(v);
     case PARAM_NUMBER: /* none of these is a DEFAULT one */
     case PARAM_INTEGER:
-    case PARAM_BOOL:
     case PARAM_OBJECTS:
     case PARAM_STOP:
     case PARAM_BIAS:
@@ -201,9 +200,9 @@ static bool is_default(const struct param *p, const struct json_object *v)
 
 static int check_param(const struct param *p, const struct json_object *v, struct param_error *e)
 {
-    if (p->use != PARAM_DEFAULT)
+    if (p->use == PARAM_OWN || p->use == PARAM_FORWARD)
         return check_type(p, v, e);
-    if (is_default(p, v))
+    if (p->use == PARAM_DEFAULT && is_default(p, v))
         return 0;
     return param_refuse(e, ERROR_UNSUPPORTED_PARAMETER, p->name,
                         "%s: this value is not supported by this version", p->name);
@@ -220,7 +219,7 @@ static int refuse_missing(const char *name, enum dialect dialect, struct param_e
 static int read_model(struct params *p, const struct json_object *body, enum dialect dialect,
                       struct param_error *e)
 {
-    bool is_needed = ((IN_ANSWERS | IN_COUNT) & 1u << dialect) != 0;
+    bool is_needed = ((IN_ANSWERS | IN_COUNT | IN_EMBEDDING) & 1u << dialect) != 0;
     const struct json_object *v = json_get(body, "model");
     size_t len;
 
@@ -265,9 +264,11 @@ static void read_numbers(struct params *p, const struct json_object *body, enum 
 
     p->max_tokens = p->logprobs = -1;
     p->n = 1;
-    if ((v = own(body, "max_tokens", IN_ANSWERS, dialect)) != NULL)
+    if ((v = own(body, "max_tokens", IN_BOTH | IN_ANTHROPIC, dialect)) != NULL)
         p->max_tokens = json_integer(v);
     if ((v = own(body, "max_completion_tokens", IN_CHAT, dialect)) != NULL)
+        p->max_tokens = json_integer(v);
+    if ((v = own(body, "max_output_tokens", IN_RESPONSES, dialect)) != NULL)
         p->max_tokens = json_integer(v);
     if ((v = own(body, "n", IN_BOTH, dialect)) != NULL)
         p->n = (uint32_t)json_integer(v);
@@ -288,6 +289,7 @@ static void read_flags(struct params *p, const struct json_object *body, enum di
     bool has_messages = own(body, "messages", IN_MESSAGES, dialect) != NULL;
 
     p->is_stream = read_bool(own(body, "stream", IN_ANSWERS, dialect), false);
+    p->is_base64 = is_string(own(body, "encoding_format", IN_EMBEDDING, dialect), "base64");
     p->has_echo = read_bool(own(body, "echo", IN_COMPLETION, dialect), false);
     p->with_pieces = read_bool(own(body, "with_pieces", IN_TOKENIZE, dialect), false);
     p->with_strings = read_bool(own(body, "return_token_strs", IN_TOKENIZE, dialect), false);
@@ -305,6 +307,12 @@ static int check_together(const struct params *p, const struct json_object *body
     const struct json_object *best_of = own(body, "best_of", IN_COMPLETION, dialect);
     const struct json_object *top = own(body, "top_logprobs", IN_CHAT, dialect);
 
+    const struct json_object *format = own(body, "encoding_format", IN_EMBEDDING, dialect);
+
+    if (format != NULL && !p->is_base64 && !is_string(format, "float"))
+        return param_refuse(e, ERROR_INVALID_BODY, "encoding_format",
+                            "encoding_format: found \"%.16s\", expected float or base64",
+                            json_string(format, NULL));
     if (p->max_tokens < 0 && dialect == DIALECT_MESSAGES)
         return refuse_missing("max_tokens", dialect, e);
     if (p->max_tokens == 0 && !p->has_echo)
@@ -334,8 +342,6 @@ int params_read(struct params *p, const struct json_object *body, enum dialect d
         int rc = check_param(&params[i], v, e);
         if (rc != 0)
             return rc;
-        if (params[i].use == PARAM_FORWARD)
-            p->forwarded |= 1ull << i;
     }
     if (read_model(p, body, dialect, e) != 0 || read_effort(p, body, dialect, e) != 0)
         return -EINVAL;
@@ -368,16 +374,17 @@ static void write_stop(const struct json_object *stop, struct buf *out)
 }
 
 static void write_sampling(const struct params *p, const struct json_object *body,
-                           struct buf *out)
+                           enum dialect dialect, struct buf *out)
 {
     const char *comma = "";
 
     buf_add_str(out, ",\"sampling\":{");
-    for (size_t i = 0; p->forwarded >> i != 0; i++) {
-        if ((p->forwarded >> i & 1) == 0)
+    for (size_t i = 0; i < N_PARAMS; i++) {
+        const struct json_object *v = own(body, params[i].name, params[i].dialects, dialect);
+        if (v == NULL || params[i].use != PARAM_FORWARD)
             continue;
         buf_printf(out, "%s\"%s\":", comma, params[i].name);
-        json_write(json_get(body, params[i].name), out);
+        json_write(v, out);
         comma = ",";
     }
     if (p->effort != NULL) {
@@ -402,9 +409,9 @@ void params_write(const struct params *p, const struct json_object *body, enum d
         buf_add_str(out, ",\"add_special_tokens\":false");
     if (!p->add_generation_prompt)
         buf_add_str(out, ",\"add_generation_prompt\":false");
-    if ((IN_BOTH & 1u << dialect) != 0)
+    if (((IN_BOTH | IN_RESPONSES) & 1u << dialect) != 0)
         write_stop(json_get(body, "stop"), out);
     else if (dialect == DIALECT_MESSAGES)
         write_stop(json_get(body, "stop_sequences"), out);
-    write_sampling(p, body, out);
+    write_sampling(p, body, dialect, out);
 }

@@ -15,31 +15,38 @@
 #define IN_TOKENIZE   (1u << DIALECT_TOKENIZE)
 #define IN_DETOKENIZE (1u << DIALECT_DETOKENIZE)
 #define IN_TEMPLATE   (1u << DIALECT_TEMPLATE)
+#define IN_EMBEDDING  (1u << DIALECT_EMBEDDING)
+#define IN_RESPONSES  (1u << DIALECT_RESPONSES)
 #define IN_ANTHROPIC  (1u << DIALECT_MESSAGES)
 #define IN_COUNT      (1u << DIALECT_COUNT)
 #define IN_BOTH       (IN_CHAT | IN_COMPLETION)
-#define IN_ANSWERS    (IN_BOTH | IN_ANTHROPIC) /* those that generate */
+#define IN_OPENAI     (IN_BOTH | IN_RESPONSES)
+#define IN_ANSWERS    (IN_OPENAI | IN_ANTHROPIC) /* those that generate */
 #define IN_TURNS      (IN_ANTHROPIC | IN_COUNT)
 #define IN_TEXTS      (IN_TOKENIZE | IN_TEMPLATE)
 #define IN_MESSAGES   (IN_CHAT | IN_TEXTS)
-#define IN_TEMPLATED  (IN_MESSAGES | IN_TURNS)
-#define IN_ALL        (IN_BOTH | IN_TEXTS | IN_DETOKENIZE | IN_TURNS)
+#define IN_TEMPLATED  (IN_MESSAGES | IN_TURNS | IN_RESPONSES)
+#define IN_ALL        (IN_ANSWERS | IN_TEXTS | IN_DETOKENIZE | IN_COUNT | IN_EMBEDDING)
 
 /* X(name, type, least, most, dialects, use)
  * type: NUMBER INTEGER BOOL STRING OBJECT ARRAY, OBJECTS = array of objects, STOP = string or array
  * of strings, BIAS = numbers by token id, CHOICE = a word or an object, ANY.
  * use:  OWN      the dialect's own code reads it
  *       FORWARD  goes to the worker in "sampling"
- *       DEFAULT  only its default value is supported: refused with any other */
+ *       DEFAULT  only its default value is supported: refused with any other
+ *       NEVER    refused with any value */
 #define API_PARAMS(X)                                                                              \
     X(model, STRING, 1, 128, IN_ALL, OWN)                                                          \
     X(messages, ARRAY, 1, 100000, IN_MESSAGES, OWN)                                                \
     X(prompt, ANY, 0, 0, IN_COMPLETION, OWN)                                                       \
+    X(input, ANY, 0, 0, IN_EMBEDDING, OWN)                                                         \
+    X(dimensions, INTEGER, 1, 65536, IN_EMBEDDING, OWN)                                            \
+    X(encoding_format, STRING, 1, 16, IN_EMBEDDING, OWN) /* float or base64 */                     \
     X(prompt, STRING, 0, TEXT_MAX, IN_TOKENIZE, OWN)                                               \
     X(content, STRING, 0, TEXT_MAX, IN_TOKENIZE, OWN)                                              \
     X(tokens, ARRAY, 0, 100000, IN_DETOKENIZE, OWN)                                                \
     X(stream, BOOL, 0, 1, IN_ANSWERS, OWN)                                                         \
-    X(stream_options, OBJECT, 0, 0, IN_BOTH, OWN) /* usage comes always */                         \
+    X(stream_options, OBJECT, 0, 0, IN_OPENAI, OWN) /* usage comes always */                       \
     X(max_tokens, INTEGER, 1, 16777216, IN_CHAT, OWN)                                              \
     X(max_tokens, INTEGER, 0, 16777216, IN_COMPLETION, OWN) /* 0: with echo only */                \
     X(max_completion_tokens, INTEGER, 1, 16777216, IN_CHAT, OWN)                                   \
@@ -49,7 +56,7 @@
     X(top_logprobs, INTEGER, 0, 20, IN_CHAT, OWN)                                                  \
     X(logprobs, INTEGER, 0, 20, IN_COMPLETION, OWN)                                                \
     X(echo, BOOL, 0, 1, IN_COMPLETION, OWN)                                                        \
-    X(stop, STOP, 0, 16, IN_BOTH, OWN)                                                             \
+    X(stop, STOP, 0, 16, IN_OPENAI, OWN)                                                           \
     X(seed, INTEGER, -9223372036854775807., 9223372036854775807., IN_ANSWERS, OWN)                 \
     X(temperature, NUMBER, 0, 2, IN_ANSWERS, FORWARD)                                              \
     X(top_p, NUMBER, 0, 1, IN_ANSWERS, FORWARD)                                                    \
@@ -59,19 +66,33 @@
     X(frequency_penalty, NUMBER, -2, 2, IN_ANSWERS, FORWARD)                                       \
     X(repetition_penalty, NUMBER, 0.01, 10, IN_ANSWERS, FORWARD)                                   \
     X(logit_bias, BIAS, -100, 100, IN_ANSWERS, FORWARD)                                            \
-    X(reasoning_effort, STRING, 1, 32, IN_MESSAGES, FORWARD)                                       \
+    X(reasoning_effort, STRING, 1, 32, IN_MESSAGES | IN_RESPONSES, FORWARD)                        \
     X(chat_template_kwargs, OBJECT, 0, 0, IN_TEMPLATED, FORWARD)                                   \
     X(add_special_tokens, BOOL, 0, 1, IN_COMPLETION | IN_TOKENIZE, OWN)                            \
     X(add_generation_prompt, BOOL, 0, 1, IN_TEXTS, OWN)                                            \
     X(with_pieces, BOOL, 0, 1, IN_TOKENIZE, OWN)                                                   \
     X(return_token_strs, BOOL, 0, 1, IN_TOKENIZE, OWN)                                             \
     X(suffix, STRING, 0, 0, IN_COMPLETION, DEFAULT)                                                \
-    X(tools, OBJECTS, 0, 1024, IN_MESSAGES, OWN)                                                   \
-    X(tool_choice, ANY, 0, 0, IN_MESSAGES, OWN)                                                    \
-    X(parallel_tool_calls, BOOL, 0, 1, IN_CHAT, OWN)                                               \
+    X(tools, OBJECTS, 0, 1024, IN_MESSAGES | IN_RESPONSES, OWN)                                                   \
+    X(tool_choice, ANY, 0, 0, IN_MESSAGES | IN_RESPONSES, OWN)                                                    \
+    X(parallel_tool_calls, BOOL, 0, 1, IN_CHAT | IN_RESPONSES, OWN)                                               \
     X(functions, ARRAY, 0, 0, IN_MESSAGES, DEFAULT) /* the older form of tools */                  \
     X(function_call, CHOICE, 0, 0, IN_MESSAGES, DEFAULT)                                           \
     X(response_format, OBJECT, 0, 0, IN_CHAT, OWN)                                                 \
+    X(input, ANY, 0, 0, IN_RESPONSES, OWN)                                                         \
+    X(instructions, STRING, 0, TEXT_MAX, IN_RESPONSES, OWN)                                        \
+    X(max_output_tokens, INTEGER, 1, 16777216, IN_RESPONSES, OWN)                                  \
+    X(reasoning, OBJECT, 0, 0, IN_RESPONSES, OWN)                                                  \
+    X(text, OBJECT, 0, 0, IN_RESPONSES, OWN)                                                       \
+    X(include, ARRAY, 0, 64, IN_RESPONSES, OWN)                                                    \
+    X(top_logprobs, INTEGER, 0, 20, IN_RESPONSES, OWN)                                             \
+    X(store, BOOL, 0, 1, IN_RESPONSES, OWN)                                                        \
+    X(previous_response_id, STRING, 1, 128, IN_RESPONSES, OWN)                                     \
+    X(metadata, OBJECT, 0, 0, IN_RESPONSES, OWN)                                                   \
+    X(truncation, STRING, 1, 32, IN_RESPONSES, OWN)                                                \
+    X(background, BOOL, 0, 1, IN_RESPONSES, DEFAULT)                                               \
+    X(prompt, OBJECT, 0, 0, IN_RESPONSES, NEVER)                                                   \
+    X(conversation, ANY, 0, 0, IN_RESPONSES, NEVER)                                                \
     X(messages, OBJECTS, 1, 100000, IN_TURNS, OWN)                                                 \
     X(system, ANY, 0, 0, IN_TURNS, OWN)                                                            \
     X(max_tokens, INTEGER, 1, 16777216, IN_ANTHROPIC, OWN)                                         \
@@ -84,7 +105,7 @@
 
 enum param_type { PARAM_NUMBER, PARAM_INTEGER, PARAM_BOOL, PARAM_STRING, PARAM_OBJECT, PARAM_ARRAY,
                   PARAM_OBJECTS, PARAM_STOP, PARAM_BIAS, PARAM_CHOICE, PARAM_ANY };
-enum param_use { PARAM_OWN, PARAM_FORWARD, PARAM_DEFAULT };
+enum param_use { PARAM_OWN, PARAM_FORWARD, PARAM_DEFAULT, PARAM_NEVER };
 
 #define TEXT_MAX 1e9 /* bytes; the body's limit comes first */
 #define STOP_LEN_MAX 256
@@ -98,10 +119,10 @@ struct params {
     int32_t logprobs;   /* likeliest tokens to tell beside each; -1 = no log-probabilities */
     bool has_echo;
     bool with_pieces, with_strings; /* of a tokenised text */
+    bool is_base64; /* of an embedding */
     bool add_special_tokens, add_generation_prompt;
     bool has_seed;
     uint64_t seed;
-    uint64_t forwarded; /* rows of the table that go to the worker in "sampling" */
     const struct json_object *effort; /* borrowed from the body: likewise, of output_config */
 };
 

@@ -5,6 +5,11 @@
 static const struct route client_routes[] = {
     {METHOD_POST, "/v1/chat/completions", AUTH_CLIENT, BODY_MAX, chat_create},
     {METHOD_POST, "/v1/completions", AUTH_CLIENT, BODY_MAX, completions_create},
+    {METHOD_POST, "/v1/embeddings", AUTH_CLIENT, BODY_MAX, embeddings_create},
+    {METHOD_POST, "/v1/responses", AUTH_CLIENT, BODY_MAX, responses_create},
+    {METHOD_GET, "/v1/responses/*", AUTH_CLIENT, BODY_NONE, responses_show},
+    {METHOD_DELETE, "/v1/responses/*", AUTH_CLIENT, BODY_NONE, responses_delete},
+    {METHOD_POST, "/v1/responses/*", AUTH_CLIENT, RESPONSES_POST_MAX, responses_post},
     {METHOD_POST, "/v1/messages", AUTH_CLIENT, BODY_MAX, messages_create},
     {METHOD_POST, "/v1/messages/count_tokens", AUTH_CLIENT, BODY_MAX, messages_count},
     {METHOD_POST, "/tokenize", AUTH_CLIENT, BODY_MAX, texts_tokenize},

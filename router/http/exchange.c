@@ -31,6 +31,7 @@ void exchange_forget(struct conn *c)
     struct exchange *x = &c->x;
 
     free(x->path);
+    free(x->query);
     http_server_discard(c->server, &x->body);
     *x = (struct exchange){.server = c->server, .key = KEY_NONE};
 }
@@ -105,8 +106,18 @@ static bool match_path(const struct route *r, const char *path, const char **par
     return strncmp(r->path, path, len - 1) == 0 && path[len - 1] != '\0';
 }
 
+/* Refused by its head: a body that may come is not read, and so the connection ends. */
+static void refuse_by_head(struct conn *c, const struct gate_head *head, enum api_error error,
+                           const char *text)
+{
+    c->must_linger = head->has_body;
+    c->keeps_alive = c->keeps_alive && !head->has_body;
+    refuse(c, error, text);
+}
+
 /* The route, or NULL after the refusal. */
-static const struct route *find_route(struct conn *c, const char *path)
+static const struct route *find_route(struct conn *c, const struct gate_head *head,
+                                      const char *path)
 {
     const char *parameter;
     bool path_known = false;
@@ -123,7 +134,7 @@ static const struct route *find_route(struct conn *c, const char *path)
     }
     snprintf(text, sizeof text, path_known ? "%s is not a method of %.128s" : "no such route: %s %.128s",
              gate_method_name(c->x.method), path);
-    refuse(c, path_known ? ERROR_METHOD : ERROR_NO_ROUTE, text);
+    refuse_by_head(c, head, path_known ? ERROR_METHOD : ERROR_NO_ROUTE, text);
     return NULL;
 }
 
@@ -145,11 +156,10 @@ static bool authorize(struct conn *c, const struct gate_head *head, const char *
     if (c->server->app->authorize(&c->x, value, value != NULL ? len : 0))
         return true;
     counter_add(&c->server->counters->auth_failures, 1);
-    c->must_linger = head->has_body;
-    c->keeps_alive = c->keeps_alive && !head->has_body;
-    refuse(c, ERROR_INVALID_KEY,
-           value != NULL ? "this API key is not known here"
-                         : "an API key is needed: Authorization: Bearer KEY, or x-api-key: KEY");
+    refuse_by_head(c, head, ERROR_INVALID_KEY,
+                   value != NULL
+                       ? "this API key is not known here"
+                       : "an API key is needed: Authorization: Bearer KEY, or x-api-key: KEY");
     return false;
 }
 
@@ -252,16 +262,14 @@ static void take_exchange(struct conn *c, const char *data, size_t head_len)
     x->method = head.method;
     x->is_http10 = head.minor == 0;
     x->path = strdup(normal_path(head.path));
-    CHECK(x->path != NULL);
+    x->query = strndup(data + head.query.at, head.query.len);
+    CHECK(x->path != NULL && x->query != NULL);
     const char *session = field(&head, data, "x-session-id", &len);
     x->session = session != NULL ? hash_xxh3(session, len) | 1 : 0;
 
-    x->route = find_route(c, x->path);
-    if (x->route == NULL) {
-        c->must_linger = head.has_body;
-        c->keeps_alive = c->keeps_alive && !head.has_body;
+    x->route = find_route(c, &head, x->path);
+    if (x->route == NULL)
         return;
-    }
     if (!authorize(c, &head, data) || !admit_body(c, &head, data))
         return;
     if (refuse_when_draining(c))

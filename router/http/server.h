@@ -76,6 +76,7 @@ struct exchange {
     enum gate_method method;
     bool is_http10;
     char *path;      /* owned, decoded */
+    char *query;     /* owned, raw, without '?'; "" when there is none */
     const char *parameter; /* into path: what "*" matched, or "" */
     struct json_object *body; /* owned; NULL without one. A handler may take it (set NULL) */
     int key;         /* index into config.keys, or KEY_NONE, KEY_REVOKED */

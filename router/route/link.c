@@ -145,10 +145,15 @@ static void send_canary(struct link *l)
     r->owner = r;
     r->is_canary = true;
     snprintf(r->name, sizeof r->name, "canary-%" PRIu32, l->slot);
-    r->kind = PROMPT_COMPLETION;
     r->canonical = canonical_new();
-    buf_add_str(&r->canonical->json, "{\"kind\":\"completion\",\"prompt\":\"canary\","
-                                     "\"max_tokens\":1,\"stop\":[],\"sampling\":{}}");
+    if (l->has_text) {
+        r->kind = PROMPT_COMPLETION;
+        buf_add_str(&r->canonical->json, "{\"kind\":\"completion\",\"prompt\":\"canary\","
+                                         "\"max_tokens\":1,\"stop\":[],\"sampling\":{}}");
+    } else {
+        r->kind = PROMPT_EMBED;
+        buf_add_str(&r->canonical->json, "{\"kind\":\"embed\",\"prompt\":\"canary\"}");
+    }
     deadline_arm(&l->router->life_due, &r->life_due, r, r->accepted_ns);
     link_bind(l, r);
     link_pump(l);
@@ -178,6 +183,7 @@ void link_start(struct router *rt, const struct control_msg *msg, const int *fds
     l->seats = msg->seats;
     l->vocab = msg->vocab;
     l->context = msg->context;
+    l->has_text = msg->has_text != 0;
     l->is_canary = msg->is_canary != 0;
     l->model->was_ready = true;
     l->readable = event_new(rt->base, l->ring.wake_fd, EV_READ | EV_PERSIST, on_events, l);

@@ -28,6 +28,7 @@ struct link {
     struct ring_assembler assembler;
     struct event *readable; /* owned; on ring.wake_fd */
     uint32_t seats, vocab, context;
+    bool has_text;    /* its model generates some: what the canary asks for */
     bool is_canary;   /* on probation: only the canary request */
     bool is_draining; /* no new work */
     bool is_proved;   /* a request finished here */

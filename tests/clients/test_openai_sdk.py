@@ -6,6 +6,7 @@ import json
 import pytest
 
 import words
+from embeddings import as_float32
 from node import wait_for
 
 openai = pytest.importorskip("openai", reason="the openai package is not installed")
@@ -75,6 +76,28 @@ def test_completions(node):
         chunks = list(c.completions.create(model="demo", prompt="hello", seed=5, max_tokens=6,
                                            stream=True))
     assert "".join(c.choices[0].text for c in chunks if c.choices) == words.text(5, 6)
+
+
+def test_embeddings(node):
+    """The SDK asks for base64 by itself and decodes it; told float, it takes numbers."""
+    with client(node()) as c:
+        raw = c.embeddings.with_raw_response.create(model="demo", input=["nije bibo", "zahi"])
+        assert isinstance(raw.http_response.json()["data"][0]["embedding"], str)
+        answer = raw.parse()
+        assert answer.object == "list" and answer.model == "demo"
+        assert [row.index for row in answer.data] == [0, 1]
+        expected = [words.embedding(words.tokens(text)) for text in ("nije bibo", "zahi")]
+        assert [row.embedding for row in answer.data] == expected
+        assert (answer.usage.prompt_tokens, answer.usage.total_tokens) == (3, 3)
+        numbers = c.embeddings.create(model="demo", input=["nije bibo", "zahi"],
+                                      encoding_format="float")
+        assert [[as_float32(x) for x in row.embedding] for row in numbers.data] == expected
+        ids = c.embeddings.create(model="demo", input=[[1, 2], [3]], dimensions=4)
+        assert [row.embedding for row in ids.data] == [words.embedding([1, 2], 4),
+                                                       words.embedding([3], 4)]
+        with pytest.raises(openai.BadRequestError) as refused:
+            c.embeddings.create(model="demo", input="")
+        assert refused.value.param == "input"
 
 
 def test_several_answers(node):

@@ -100,8 +100,8 @@ class Oracle:
         config = json.loads((folder / "config.json").read_text())
         self.text = config.get("text_config", config)
         self.tensors = read_tensors(folder)
-        nested = "model.language_model.embed_tokens.weight" in self.tensors
-        self.prefix = "model.language_model." if nested else "model."
+        self.prefix = next(p for p in ("model.language_model.", "model.", "")
+                           if p + "embed_tokens.weight" in self.tensors)
         self.embed = self.tensors[self.prefix + "embed_tokens.weight"]
         self.head = self.embed if config.get("tie_word_embeddings") else self.tensors["lm_head.weight"]
         self.plus = 1.0 if config["model_type"].startswith(PLUS_ONE) else 0.0
@@ -133,6 +133,10 @@ class Oracle:
     def logits(self, ids, positions=None):
         """[positions or all ids, vocabulary]. Leaves in margins, per id, the least distance between
         the logit of the last expert taken and the first one not taken."""
+        return self.hidden(ids, positions) @ self.head.T
+
+    def hidden(self, ids, positions=None):
+        """The same before the head."""
         self.margins = np.full(len(ids), np.inf)
         x = self.embed[np.asarray(ids)]
         for layer in range(self.text["num_hidden_layers"]):
@@ -143,7 +147,7 @@ class Oracle:
             x = x + (self.experts(h) if self.has("mlp.gate.weight") else self.mlp(h, "mlp."))
         if positions is not None:
             x = x[np.asarray(positions)]
-        return self.norm(x, self.tensors[self.prefix + "norm.weight"]) @ self.head.T
+        return self.norm(x, self.tensors[self.prefix + "norm.weight"])
 
     def has(self, name):
         return self.at + name in self.tensors

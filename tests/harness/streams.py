@@ -2,11 +2,13 @@
 come and looked at afterwards, so that the client is not what is measured."""
 import asyncio
 import bisect
+import functools
 import json
 import re
 import socket
 import time
 
+import dialects
 import http1
 
 
@@ -113,8 +115,17 @@ class Stream(asyncio.Protocol):
         out = re.sub(rb'"cached_tokens":\d+', b'"cached_tokens":0', out)
         return re.sub(rb'"timing":\{[^}]*\}', b'"timing":{}', out)
 
+    @functools.cached_property
+    def summary(self):
+        """What was said, of a whole stream in the dialect that its path asks for; it must be as its
+        specification has it."""
+        path = self.request.split(b" ", 2)[1].decode().partition("?")[0]
+        blocks = b"".join(block + b"\n\n" for _, block in self.lines())
+        return dialects.check_stream(dialects.PATHS[path.replace("/v1/v1/", "/v1/")], blocks)
+
     def choices(self):
         """Every choice of every event; the stream must have ended well."""
+        assert self.summary.error is None, self.summary.error
         *events, last = self.events()
         assert last.data == b"[DONE]", f"the last event is {last.data!r}"
         return [choice for event in events for choice in event.json()["choices"]]

@@ -1,5 +1,7 @@
 """The answers of the simulated worker: what worker/sim/words.c makes of (seed, index)."""
+import math
 import re
+import struct
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parents[2] / "worker" / "sim" / "words.c"
@@ -79,6 +81,21 @@ def tokens(prompt):
     """Their ids."""
     return [IDS.get(piece.strip(), crc32c(piece.strip().encode()) % VOCAB)
             for piece in pieces(prompt)]
+
+
+# --- embeddings ---
+
+DIMENSIONS = 64
+
+
+def embedding(ids, n=DIMENSIONS):
+    """The vector of a prompt's ids, as float32."""
+    def number(token, i):
+        bits = mix(token, i) >> 32
+        return (bits - (bits >> 31 << 32)) / 2**31
+    sums = [sum(number(token, i) for token in ids) for i in range(n)]
+    length = math.sqrt(sum(x * x for x in sums))
+    return [struct.unpack("f", struct.pack("f", x / length))[0] for x in sums]
 
 
 # --- log-probabilities ---

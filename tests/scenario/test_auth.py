@@ -20,8 +20,13 @@ COMPLETION = {"model": "demo", "prompt": "x", "max_tokens": 1}
 ROUTES = [
     ("POST", "/v1/chat/completions", CHAT, True),
     ("POST", "/v1/completions", COMPLETION, True),
+    ("POST", "/v1/responses", {"model": "demo", "input": "x", "max_output_tokens": 1}, True),
+    ("GET", "/v1/responses/demo", None, True),
+    ("DELETE", "/v1/responses/demo", None, True),
+    ("POST", "/v1/responses/demo", {}, True),
     ("POST", "/v1/messages", CHAT, True),
     ("POST", "/v1/messages/count_tokens", CHAT, True),
+    ("POST", "/v1/embeddings", {"model": "demo", "input": "x"}, True),
     ("POST", "/tokenize", {"prompt": "x"}, True),
     ("POST", "/detokenize", {"tokens": [1]}, True),
     ("POST", "/apply-template", {"messages": CHAT["messages"]}, True),
@@ -32,6 +37,7 @@ ROUTES = [
     ("HEAD", "/", None, False),
     ("HEAD", "/api/hello", None, False),
 ]
+NOT_THERE = "/v1/responses/demo"  # a route, but nothing is stored under it
 CREDENTIALS = [
     ({}, False),
     ({"Authorization": f"Bearer {KEY}"}, True),
@@ -60,7 +66,7 @@ def test_every_route_with_every_credential(node):
     for method, path, body, needs_key in ROUTES:
         for headers, is_good in CREDENTIALS:
             got = n.request(method, path, body, headers)
-            want = 200 if is_good or not needs_key else 401
+            want = 401 if needs_key and not is_good else 404 if path == NOT_THERE else 200
             assert got.status == want, (method, path, headers, got)
             if want == 401:
                 said = got.error()
@@ -72,8 +78,9 @@ def test_every_route_with_every_credential(node):
 def test_anonymous_on_loopback(node):
     n = node()
     for method, path, body, _ in ROUTES:
-        assert n.request(method, path, body).status == 200, path
-        assert n.request(method, path, body, {"Authorization": "Bearer any"}).status == 200, path
+        want = 404 if path == NOT_THERE else 200
+        assert n.request(method, path, body).status == want, path
+        assert n.request(method, path, body, {"Authorization": "Bearer any"}).status == want, path
 
 
 def test_models_of_a_key(node):

@@ -83,6 +83,22 @@ def test_a_refused_request_ends_the_pipeline(node):
         assert conn.is_closed_by_peer()
 
 
+def test_a_body_that_is_not_read_is_no_request(node):
+    """Refused by its head (no route, wrong method, no key): what follows is never taken for a request."""
+    n = node(keys={"k": {"sha256": "0" * 64}})
+    hidden = http1.request_bytes("GET", "/health")
+    for method, path, status in (("POST", "/nowhere", 404), ("POST", "/health", 405),
+                                 ("POST", "/v1/chat/completions", 401)):
+        with n.connect() as conn:
+            conn.send(http1.request_bytes(method, path, hidden))
+            got = conn.read_response()
+            assert (got.status, got.field("connection")) == (status, "close"), path
+            assert conn.is_closed_by_peer(), path
+        with n.connect() as conn:
+            conn.send(http1.request_bytes(method, path) * 2)
+            assert [conn.read_response().status for _ in range(2)] == [status, status], path
+
+
 def test_expect_continue(node):
     n = node(keys={"k": {"sha256": "0" * 64}})
     head = (b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"

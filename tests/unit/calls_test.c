@@ -234,6 +234,7 @@ static void no_opening(void **state)
         "{\"name\": \"now\"}",
         "{\"name\": \"now\", \"age\": 3}",
         "{\"city\": \"Bonn\"}",
+        "{\"city\": \"Bonn\", \"name\": \"now\", \"arguments\": {}}",
         "{}",
         "{\"name\": \"now\", \"arguments\": [1]}",
         "{\"name\": \"now\", \"arguments\": \"[1]\"}",
@@ -480,6 +481,10 @@ static void limits(void **state)
          "</parameter></function>");
     fill(&wanted, "call:weather|args:{\"days\": \"", '1', 3 * CALLS_HOLD_MAX, "\"}|");
     expect(buf_text(&text), buf_text(&wanted));
+    fill(&text, "<function=weather><parameter=days>", ' ', 3 * CALLS_HOLD_MAX,
+         "1</parameter></function>");
+    fill(&wanted, "call:weather|args:{\"days\": \"", ' ', 3 * CALLS_HOLD_MAX, "1\"}|");
+    expect(buf_text(&text), buf_text(&wanted));
     /* and one that breaks late is as the model says it */
     fill(&text, "<function=weather><parameter=map>{\"a\": \"", 'x', 3 * CALLS_HOLD_MAX,
          "\" oh\n</parameter></function>");
@@ -616,13 +621,53 @@ static void bad_tools(void **state)
     }
 }
 
+/* What a schema may cost: many tools, references that go round, long lists that are named often. */
+static void large_tools(void **state)
+{
+    struct buf text = {0};
+    struct json_object *root;
+    struct call_tools t;
+    struct err e = {0};
+
+    (void)state;
+    for (int i = 0; i <= CALL_TOOLS_MAX; i++)
+        buf_printf(&text, "%s{\"function\":{\"name\":\"f%d\"}}", i == 0 ? "[" : ",", i);
+    buf_add_char(&text, ']');
+    assert_int_equal(json_parse(text.data, text.len, &root, &e), 0);
+    assert_int_equal(call_tools_read(&t, root, &e), -EINVAL);
+    assert_non_null(strstr(e.text, "at most 1024"));
+    json_free(&root);
+
+    buf_clear(&text);
+    buf_add_str(&text,
+                "[{\"function\":{\"name\":\"f\",\"parameters\":{\"$defs\":{"
+                "\"round\":{\"anyOf\":[{\"$ref\":\"#/$defs/round\"},{\"$ref\":\"#/$defs/round\"}]},"
+                "\"long\":{\"enum\":[1");
+    for (int i = 0; i < 20000; i++)
+        buf_add_str(&text, ",1");
+    buf_add_str(&text, "]}},\"properties\":{\"first\":{\"$ref\":\"#/$defs/long\"}");
+    for (int i = 0; i < 2000; i++)
+        buf_printf(&text, ",\"p%d\":{\"$ref\":\"#/$defs/%s\"}", i, i % 2 == 0 ? "round" : "long");
+    buf_add_str(&text, "}}}}]");
+    assert_int_equal(json_parse(text.data, text.len, &root, &e), 0);
+    assert_int_equal(call_tools_read(&t, root, &e), 0);
+    assert_int_equal(t.n_parameters, 2001);
+    assert_int_equal(call_tools_types(&t, t.tool, "first", 5), CALL_INTEGER);
+    assert_int_equal(call_tools_types(&t, t.tool, "p0", 2), CALL_ANY);
+    assert_int_equal(call_tools_types(&t, t.tool, "p1999", 5), CALL_ANY);
+    call_tools_free(&t);
+    json_free(&root);
+    buf_free(&text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(json_form),  cmocka_unit_test(json_repairs), cmocka_unit_test(no_opening),
-        cmocka_unit_test(xml_form),   cmocka_unit_test(typed),        cmocka_unit_test(verbatim),
-        cmocka_unit_test(reasoning),  cmocka_unit_test(single),       cmocka_unit_test(limits),
-        cmocka_unit_test(near_calls), cmocka_unit_test(no_tools),     cmocka_unit_test(bad_tools),
+        cmocka_unit_test(json_form),   cmocka_unit_test(json_repairs), cmocka_unit_test(no_opening),
+        cmocka_unit_test(xml_form),    cmocka_unit_test(typed),        cmocka_unit_test(verbatim),
+        cmocka_unit_test(reasoning),   cmocka_unit_test(single),       cmocka_unit_test(limits),
+        cmocka_unit_test(near_calls),  cmocka_unit_test(no_tools),     cmocka_unit_test(bad_tools),
+        cmocka_unit_test(large_tools),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "worker/io/root.h"
 #include "worker/model/forward.h"
+#include "worker/model/pooling.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 struct model_open {
     struct root root;
     struct model_config config;
+    struct pooling pooling;
     struct safetensors tensors;
     struct weights_plan plan;
     struct weights_layout *layout;
@@ -34,6 +36,7 @@ static inline void model_open(struct model_open *m, const char *path, enum weigh
 
     model_must(root_open(&m->root, path, &e), &e);
     model_must(model_config_load(&m->config, &m->root, &e), &e);
+    model_must(pooling_load(&m->pooling, &m->config, &m->root, &e), &e);
     model_must(safetensors_open(&m->tensors, &m->root, &e), &e);
     model_must(weights_plan_make(&m->plan, &m->config, &m->tensors, &e), &e);
     model_must(weights_layout_new(&m->layout, &m->config, &m->plan, mode, &e), &e);

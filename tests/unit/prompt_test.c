@@ -222,6 +222,29 @@ static void count_is_the_prompt(void **state)
     drop(&counted);
 }
 
+/* The template does not see it, so it stays what it is. */
+static void a_format_stays_as_it_is(void **state)
+{
+    static const char json[] =
+        "{\"kind\":\"chat\",\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],"
+        "\"format\":{\"type\":\"json_schema\",\"schema\":{\"type\":\"object\","
+        "\"properties\":{\"<|im_end|>\":{\"const\":\"<|im_end|>\"}}}}}";
+    struct json_object *root;
+    struct params p;
+    struct prompt made = {0};
+    struct err e = {0};
+
+    (void)state;
+    assert_int_equal(json_parse(json, sizeof json - 1, &root, &e), 0);
+    assert_int_equal(params_parse(&p, root, &e), 0);
+    prompt_make(&language, &p, &made);
+    assert_int_equal(made.error.code, 0);
+    const struct json_object *property = json_get(json_get(p.schema, "properties"), "<|im_end|>");
+    assert_string_equal(json_string(json_get(property, "const"), NULL), "<|im_end|>");
+    params_free(&p);
+    drop(&made);
+}
+
 static void marks_of_the_client_are_kept(void **state)
 {
     struct prompt p;
@@ -295,6 +318,202 @@ static void ids_are_checked(void **state)
     drop(&p);
 }
 
+/* --- answers that come back --- */
+
+/* One token a byte, as no tokenizer would: what a model may have said all the same. */
+static void spell(const struct language *l, const char *text, struct token_ids *ids)
+{
+    for (; *text != '\0'; text++) {
+        struct tokenizer_input in = {.text = text, .len = 1};
+        struct err e = {0};
+        assert_int_equal(tokenizer_encode(l->tokenizer, &in, ids, &e), 0);
+    }
+}
+
+/* "sampled" of a message between two parts of a request. */
+static void make_with(const struct language *l, const char *before, const struct token_ids *sampled,
+                      const char *after, struct prompt *out)
+{
+    struct buf json = {0};
+
+    buf_add_str(&json, before);
+    for (size_t i = 0; sampled != NULL && i < sampled->n; i++)
+        buf_printf(&json, "%s%u%s", i == 0 ? "\"sampled\":\"" : " ", sampled->id[i],
+                   i + 1 == sampled->n ? "\"," : "");
+    buf_add_str(&json, after);
+    make(l, buf_text(&json), out);
+    buf_free(&json);
+}
+
+#define QUESTION "{\"kind\":\"chat\",\"messages\":[{\"role\":\"user\",\"content\":\"the\"}"
+#define CALL \
+    "\"tool_calls\":[{\"id\":\"1\",\"type\":\"function\",\"function\":{\"name\":\"f\"," \
+    "\"arguments\":{\"x\":1}}}]"
+#define ANSWER QUESTION ",{\"role\":\"assistant\","
+#define RESULT "{\"role\":\"tool\",\"tool_call_id\":\"1\",\"content\":\"7\"}"
+
+static void expect_ids(const struct prompt *p, size_t at, const struct token_ids *ids)
+{
+    assert_int_equal(p->error.code, 0);
+    assert_true(at + ids->n <= p->ids.n);
+    assert_memory_equal(p->ids.id + at, ids->id, ids->n * sizeof *ids->id);
+}
+
+static void expect_same(const struct prompt *a, const struct prompt *b)
+{
+    assert_int_equal(a->ids.n, b->ids.n);
+    expect_ids(a, 0, &b->ids);
+}
+
+/* A thought, a text, a call in a form that the template would not write: the prompt goes on as the
+ * first one did, token by token. */
+static void an_answer_comes_back_as_it_was(void **state)
+{
+    struct prompt first, again, text;
+    struct token_ids said = {0};
+
+    (void)state;
+    make(&language, QUESTION "]}", &first);
+    assert_true(first.starts_reasoning);
+    spell(&language, "the one", &said);
+    token_ids_add(&said, language.think_end);
+    spell(&language, "and there <tool_call> {x} </tool_call>", &said);
+    const char *after =
+        "\"content\":\"and there\",\"reasoning_content\":\"the one\"," CALL "}," RESULT "]}";
+    make_with(&language, ANSWER, &said, after, &again);
+    make_with(&language, ANSWER, NULL, after, &text);
+    expect_ids(&again, 0, &first.ids);
+    expect_ids(&again, first.ids.n, &said);
+    size_t end = first.ids.n + said.n;
+    assert_true(tokenizer_is_special(language.tokenizer, again.ids.id[end]));
+    /* what follows is as it is behind the text */
+    size_t n_rest = again.ids.n - end;
+    assert_memory_equal(again.ids.id + end, text.ids.id + text.ids.n - n_rest,
+                        n_rest * sizeof *again.ids.id);
+    assert_true(again.starts_reasoning);
+    assert_int_equal(again.opener, first.opener);
+    drop(&first);
+    drop(&again);
+    drop(&text);
+    token_ids_free(&said);
+}
+
+static void thoughts_that_are_dropped_are_not_put_back(void **state)
+{
+    struct prompt again, text;
+    struct token_ids said = {0};
+
+    (void)state;
+    spell(&language, "the one", &said);
+    token_ids_add(&said, language.think_end);
+    spell(&language, "there", &said);
+    const char *after = "\"content\":\"there\",\"reasoning_content\":\"the one\"},"
+                        "{\"role\":\"user\",\"content\":\"why\"}]}";
+    make_with(&language, ANSWER, &said, after, &again);
+    make_with(&language, ANSWER, NULL, after, &text);
+    expect_same(&again, &text);
+    drop(&again);
+    drop(&text);
+    token_ids_free(&said);
+}
+
+static void answers_without_thoughts(void **state)
+{
+    const struct language *both[] = {&language, &strings};
+    const char *after = "\"content\":\"there and then\"},"
+                        "{\"role\":\"user\",\"content\":\"why\"}]}";
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct prompt again, text;
+        struct token_ids said = {0};
+        spell(both[i], "there and then", &said);
+        make_with(both[i], ANSWER, &said, after, &again);
+        make_with(both[i], ANSWER, NULL, after, &text);
+        assert_true(again.ids.n > text.ids.n); /* fewer tokens say the same */
+        size_t at = 0;
+        while (at < text.ids.n && again.ids.id[at] == text.ids.id[at])
+            at++;
+        while (memcmp(again.ids.id + at, said.id, said.n * sizeof *said.id) != 0)
+            assert_true(at-- > 0);
+        expect_ids(&again, at, &said);
+        size_t n_rest = again.ids.n - at - said.n;
+        assert_memory_equal(again.ids.id + at + said.n, text.ids.id + text.ids.n - n_rest,
+                            n_rest * sizeof *said.id);
+        drop(&again);
+        drop(&text);
+        token_ids_free(&said);
+    }
+}
+
+/* Of two, the one that fits. */
+static void each_message_for_itself(void **state)
+{
+    struct prompt first, again, text;
+    struct token_ids said = {0};
+
+    (void)state;
+    spell(&language, "the one", &said);
+    token_ids_add(&said, language.think_end);
+    spell(&language, "there", &said);
+    struct buf before = {0};
+    buf_add_str(&before, ANSWER "\"sampled\":\"");
+    for (size_t i = 0; i < said.n; i++)
+        buf_printf(&before, "%s%u", i > 0 ? " " : "", said.id[i]);
+    buf_add_str(&before, "\",\"content\":\"there\",\"reasoning_content\":\"the one\"},"
+                         "{\"role\":\"user\",\"content\":\"why\"}");
+    make_with(&language, buf_text(&before), NULL, "]}", &first);
+    buf_add_str(&before, ",{\"role\":\"assistant\",");
+    const char *after =
+        "\"content\":\"there\",\"reasoning_content\":\"the one\"," CALL "}," RESULT "]}";
+    make_with(&language, buf_text(&before), &said, after, &again);
+    make_with(&language, buf_text(&before), NULL, after, &text);
+    buf_free(&before);
+    expect_ids(&again, 0, &first.ids);
+    expect_ids(&again, first.ids.n, &said);
+    assert_true(text.ids.n != again.ids.n);
+    drop(&first);
+    drop(&again);
+    drop(&text);
+    token_ids_free(&said);
+}
+
+/* They are of another model, or the client has changed what it was told. */
+static void tokens_that_say_something_else_do_not_count(void **state)
+{
+    static const char *const texts[] = {"there", "there and now", "and", ""};
+    struct token_ids foreign = {0};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        struct prompt again, text;
+        struct token_ids said = {0};
+        struct buf after = {0};
+        spell(&language, "there and then", &said);
+        buf_printf(&after, "\"content\":\"%s\"},{\"role\":\"user\",\"content\":\"why\"}]}",
+                   texts[i]);
+        make_with(&language, ANSWER, &said, buf_text(&after), &again);
+        make_with(&language, ANSWER, NULL, buf_text(&after), &text);
+        if (i == 1)
+            expect_same(&again, &text);
+        else /* what stands beside it was a call, as far as can be seen */
+            assert_true(again.ids.n > text.ids.n);
+        drop(&again);
+        drop(&text);
+        token_ids_free(&said);
+        buf_free(&after);
+    }
+    struct prompt again, text;
+    const char *after = "\"content\":\"\"},{\"role\":\"user\",\"content\":\"why\"}]}";
+    token_ids_add(&foreign, VOCAB);
+    make_with(&language, ANSWER, &foreign, after, &again);
+    make_with(&language, ANSWER, NULL, after, &text);
+    expect_same(&again, &text);
+    drop(&again);
+    drop(&text);
+    token_ids_free(&foreign);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -303,10 +522,16 @@ int main(void)
         cmocka_unit_test(other_added_tokens_count),
         cmocka_unit_test(abilities),
         cmocka_unit_test(count_is_the_prompt),
+        cmocka_unit_test(a_format_stays_as_it_is),
         cmocka_unit_test(marks_of_the_client_are_kept),
         cmocka_unit_test(names_cannot_be_broken),
         cmocka_unit_test(parts_are_joined_for_templates_of_strings),
         cmocka_unit_test(ids_are_checked),
+        cmocka_unit_test(an_answer_comes_back_as_it_was),
+        cmocka_unit_test(thoughts_that_are_dropped_are_not_put_back),
+        cmocka_unit_test(answers_without_thoughts),
+        cmocka_unit_test(each_message_for_itself),
+        cmocka_unit_test(tokens_that_say_something_else_do_not_count),
     };
 
     return cmocka_run_group_tests(tests, load_both, free_both);

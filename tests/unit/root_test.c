@@ -168,11 +168,18 @@ static void follows_a_hub_cache_into_its_blobs(void **state)
     model_dir_write(&dir, "blobs/abc", "a blob", 6);
     CHECK(symlink("../secret", model_dir_path(&dir, "blobs/evil")) == 0);
     const char *targets[][2] = {
-        {"good", "../../blobs/abc"},     {"out", "../../blobs/../secret"},
-        {"deep", "../../blobs/x/y"},     {"chain", "../../blobs/evil"},
-        {"dot", "../../blobs/.."},       {"self", "../../blobs/"},
-        {"missing", "../../blobs/gone"}, {"beside", "../../secret"},
+        {"good", "../../blobs/abc"},
+        {"out", "../../blobs/../secret"},
+        {"deep", "../../blobs/x/y"},
+        {"chain", "../../blobs/evil"},
+        {"dot", "../../blobs/.."},
+        {"self", "../../blobs/"},
+        {"missing", "../../blobs/gone"},
+        {"beside", "../../secret"},
+        {"1_Pooling/config.json", "../../../blobs/abc"},
+        {"1_Pooling/short", "../../blobs/abc"},
     };
+    CHECK(mkdir(model_dir_path(&dir, "snapshots/rev/1_Pooling"), 0700) == 0);
     for (size_t i = 0; i < sizeof targets / sizeof targets[0]; i++) {
         char link[600];
         snprintf(link, sizeof link, "%s/snapshots/rev/%s", dir.path, targets[i][0]);
@@ -181,6 +188,9 @@ static void follows_a_hub_cache_into_its_blobs(void **state)
     assert_int_equal(root_open(&r, model_dir_path(&dir, "snapshots/rev"), &e), 0);
     assert_int_equal(root_read_all(&r, "good", 100, &text, &e), 0);
     assert_string_equal(buf_text(&text), "a blob");
+    assert_int_equal(root_read_all(&r, "1_Pooling/config.json", 100, &text, &e), 0);
+    assert_string_equal(buf_text(&text), "a bloba blob");
+    expect_refused(&r, "1_Pooling/short", ELOOP, "expected a regular file or a hub cache's link");
     expect_refused(&r, "out", ELOOP, "expected a regular file or a hub cache's link");
     expect_refused(&r, "deep", ELOOP, "expected a regular file or a hub cache's link");
     expect_refused(&r, "dot", ELOOP, "expected a regular file or a hub cache's link");

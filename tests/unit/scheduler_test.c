@@ -22,7 +22,7 @@ struct world {
     uint64_t seed, draws;
     struct sequence *live[64];
     uint32_t heard[64]; /* position of the next result the loop expects */
-    uint32_t n_live, n_ended;
+    uint32_t n_live, n_ended, n_embedded;
     int32_t page_users[PAGES], slot_owner[SLOTS];
     /* what the made-up model keeps: of each position a digest of all tokens up to it, of each slot
      * that of all it has read */
@@ -70,15 +70,22 @@ static uint32_t text(uint32_t which, uint32_t i)
     return i % 23 == 3 ? OPENER : (uint32_t)(hash_mix(which, i) % 99);
 }
 
-static struct sequence *make(struct world *w, uint32_t n_prompt, uint32_t n_max, bool has_echo,
-                             uint32_t n_resume)
+static struct sequence *make_prompt(struct world *w, uint32_t n_prompt)
 {
     struct sequence *q = sequence_new();
-
     uint32_t which = draw(w, 6), end = draw(w, 2) == 0 ? n_prompt : draw(w, n_prompt + 1);
+
     for (uint32_t i = 0; i < n_prompt; i++)
         token_ids_add(&q->prompt.ids, i < end ? text(which, i) : draw(w, 99));
     q->prompt.opener = draw(w, 2) == 0 ? OPENER : PROMPT_NO_OPENER;
+    return q;
+}
+
+static struct sequence *make(struct world *w, uint32_t n_prompt, uint32_t n_max, bool has_echo,
+                             uint32_t n_resume)
+{
+    struct sequence *q = make_prompt(w, n_prompt);
+
     q->has_echo = q->has_logprobs = has_echo;
     q->n_resume = n_resume;
     q->resume = calloc(n_resume + 1, sizeof *q->resume);
@@ -86,6 +93,16 @@ static struct sequence *make(struct world *w, uint32_t n_prompt, uint32_t n_max,
         q->resume[i] = has_echo && i < n_prompt ? q->prompt.ids.id[i] : draw(w, 100);
     q->sampler.kern.repetition = 1;
     sequence_begin(q, n_max, 100, w->scheduler.limits.prefix.page_tokens);
+    return q;
+}
+
+/* Of the last row alone, or of all. */
+static struct sequence *make_embedding(struct world *w, uint32_t n_prompt, bool is_last)
+{
+    struct sequence *q = make_prompt(w, n_prompt);
+
+    sequence_begin_embedding(q, is_last ? n_prompt : 1, 1, 1,
+                             w->scheduler.limits.prefix.page_tokens);
     return q;
 }
 
@@ -168,7 +185,7 @@ static void check_step(struct world *w, const struct step *t)
         for (; pick < t->pick_count && t->reasons[pick].sequence == q; pick++) {
             assert_int_equal(t->reasons[pick].position, expected++);
             assert_int_equal(t->picks[pick] - row + s->pos + 1, t->reasons[pick].position);
-            assert_true(t->reasons[pick].position < q->n_limit);
+            assert_true(t->reasons[pick].position < sequence_results_end(q));
         }
         for (int32_t k = 0; k < i; k++)
             assert_ptr_not_equal(t->owners[k], q);
@@ -186,6 +203,11 @@ static void settle(struct world *w, const struct step *t)
     for (int32_t i = 0; i < t->pick_count; i++) {
         struct sequence *q = t->reasons[i].sequence;
         uint32_t position = t->reasons[i].position;
+        if (q->sum != NULL) { /* every row once, in order */
+            q->sum[0] += 1;
+            q->n_out = position + 1;
+            continue;
+        }
         uint32_t tail = atomic_load(&q->results_tail);
         if (position == q->n_tokens)
             q->tokens[q->n_tokens++] = position % 100;
@@ -200,10 +222,14 @@ static void end_those_at_their_end(struct world *w)
 {
     for (uint32_t i = 0; i < w->n_live; i++) {
         struct sequence *q = w->live[i];
-        bool is_over = q->n_out >= q->n_limit;
+        bool is_over = q->n_out >= sequence_results_end(q);
         if (!is_over && draw(w, 400) != 0) /* a few are cancelled */
             continue;
         w->n_reused += q->n_cached;
+        if (is_over && q->sum != NULL) {
+            assert_true(q->sum[0] == 1 || q->sum[0] == q->n_prompt);
+            w->n_embedded++;
+        }
         scheduler_remove(&w->scheduler, q);
         sequence_free(q);
         w->live[i] = w->live[--w->n_live];
@@ -221,6 +247,7 @@ static void take_some(struct world *w)
         uint32_t taken = n > 0 ? draw(w, n + 1) : 0;
         for (uint32_t k = 0; k < taken; k++) {
             uint32_t head = atomic_load(&q->results_head);
+            assert_null(q->sum);
             assert_int_equal(q->results[head % SEQUENCE_RING].token, q->tokens[w->heard[i]++]);
             atomic_store(&q->results_head, head + 1);
         }
@@ -237,8 +264,9 @@ static void arrive(struct world *w, uint32_t context)
     uint32_t n_resume = draw(w, 4) == 0 ? draw(w, n_max + (has_echo ? n_prompt : 0) + 1) : 0;
     if (n_prompt + n_max == 0 || n_max + has_echo == 0)
         return;
-    struct sequence *q = make(w, n_prompt, n_max, has_echo, n_resume);
-    if (q->n_out >= q->n_limit) { /* the loop would not hand it on */
+    struct sequence *q = draw(w, 5) == 0 ? make_embedding(w, n_prompt, draw(w, 2) == 0)
+                                         : make(w, n_prompt, n_max, has_echo, n_resume);
+    if (q->n_out >= sequence_results_end(q)) { /* the loop would not hand it on */
         sequence_free(q);
         return;
     }
@@ -270,7 +298,7 @@ static void run_world(uint64_t seed, const struct scheduler_limits *limits, uint
         end_those_at_their_end(&w);
         assert_true(turn < 1000000);
     }
-    assert_true(w.n_ended > 50);
+    assert_true(w.n_ended > 50 && w.n_embedded > 5);
     assert_true(l->pages == 0 || l->pages > 64 || w.scheduler.n_preempted > 0);
     assert_true((w.n_reused > 0) == (l->is_keeping && l->pages > 0));
     scheduler_free(&w.scheduler);

@@ -421,6 +421,7 @@ static void resume_of_all_kinds(void **state)
     check_resume(fast(), "{\"kind\":\"tokenize\",\"pieces\":true," MESSAGES "}", 5);
     check_resume(fast(), "{\"kind\":\"detokenize\",\"prompt\":[7,4100,0]}", 5);
     check_resume(fast(), "{\"kind\":\"template\"," MESSAGES "}", 5);
+    check_resume(fast(), "{\"kind\":\"embed\",\"prompt\":\"bibo zahi\"}", 2);
 }
 
 static void expect_said(const struct seen *s, const char *text, uint32_t n_tokens,
@@ -480,6 +481,39 @@ static void kinds(void **state)
     buf_free(&word);
     buf_free(&json);
     seen_free(seen, 9);
+    rig_close(&r);
+}
+
+/* Vectors as tests/harness/words.py computes them. */
+static void embeddings(void **state)
+{
+    struct rig r;
+    struct config_model model = fast();
+    struct seen *seen = SEEN(7);
+
+    (void)state;
+    model.limit_context = 3;
+    rig_open(&r, model, 256);
+#define EMBED "{\"kind\":\"embed\",\"prompt\":"
+    submit(&r, 1, 1, EMBED "\"bibo zahi\",\"dimensions\":2}", NULL, 0, CREDIT);
+    submit(&r, 2, 2, EMBED "[7],\"dimensions\":1}", NULL, 0, CREDIT);
+    submit(&r, 3, 3, EMBED "[7]}", NULL, 0, CREDIT);
+    submit(&r, 4, 4, EMBED "[7],\"dimensions\":65}", NULL, 0, CREDIT);
+    submit(&r, 5, 5, EMBED "\"\"}", NULL, 0, CREDIT);
+    submit(&r, 6, 6, EMBED "[1,2,3,4]}", NULL, 0, CREDIT);
+    finish(&r, seen, 0x7e);
+    expect_said(&seen[1], "mGN+vw1l5T0=", 1, 0);
+    assert_int_equal(seen[1].prompt_tokens, 2);
+    assert_int_equal(seen[1].ids[0], 0);
+    expect_said(&seen[2], "AACAPw==", 1, 0);
+    assert_int_equal(seen[3].n_tokens, 2); /* 344 characters in pieces of 200 */
+    assert_int_equal(buf_pending(&seen[3].text[CHANNEL_CONTENT]), 344);
+    assert_string_equal(seen[4].fail_text, "dimensions: found 65, expected 1 to 64");
+    assert_string_equal(seen[5].fail_text,
+                        "the prompt has no tokens: this model needs at least one");
+    assert_int_equal(seen[5].fail_code, FAIL_INVALID_REQUEST);
+    assert_int_equal(seen[6].fail_code, FAIL_CONTEXT_LENGTH);
+    seen_free(seen, 7);
     rig_close(&r);
 }
 
@@ -1075,6 +1109,7 @@ int main(void)
         cmocka_unit_test(resume_anywhere),
         cmocka_unit_test(resume_of_all_kinds),
         cmocka_unit_test(kinds),
+        cmocka_unit_test(embeddings),
         cmocka_unit_test(resume_must_fit),
         cmocka_unit_test(script_answers),
         cmocka_unit_test(script_calls),

@@ -323,6 +323,14 @@ static void ends(void **state)
     assert_int_equal(answer_take(&a, &out), 0);
     answer_free(&a);
 
+    /* nothing of the content is held over reasoning, be it without a word */
+    init(&a, &stops, ANSWER_UNLIMITED);
+    answer_add(&a, &(struct token){.text = "ax", .len = 2});
+    answer_add(&a, &(struct token){.channel = CHANNEL_REASONING, .text = "", .len = 0});
+    answer_add(&a, &(struct token){.text = "yz", .len = 2});
+    assert_false(answer_is_over(&a, &reason));
+    answer_free(&a);
+
     /* reasoning is not searched, and what was held before it comes first */
     init(&a, &stops, ANSWER_UNLIMITED);
     buf_clear(&out);

@@ -188,6 +188,21 @@ static void texts(void **state)
     params_free(&p);
 }
 
+static void embedding(void **state)
+{
+    struct params p;
+    struct err e = {0};
+
+    (void)state;
+    assert_int_equal(parse(&p, "{\"kind\":\"embed\",\"prompt\":\"x\"}", &e), 0);
+    assert_int_equal(p.kind, PROMPT_EMBED);
+    assert_int_equal(p.dimensions, 0);
+    params_free(&p);
+    assert_int_equal(parse(&p, "{\"kind\":\"embed\",\"prompt\":[7],\"dimensions\":5}", &e), 0);
+    assert_int_equal(p.dimensions, 5);
+    params_free(&p);
+}
+
 static const struct {
     const char *text;
     int rc;
@@ -256,6 +271,12 @@ static const struct {
     {"{\"kind\":\"tokenize\",\"prompt\":\"\",\"max_tokens\":1}", -EINVAL, "max_tokens: not of"},
     {"{\"kind\":\"detokenize\",\"prompt\":\"x\"}", -EINVAL, "prompt: found string"},
     {"{\"kind\":\"template\",\"prompt\":\"x\"}", -EINVAL, "prompt: not of"},
+    {"{\"kind\":\"embed\"}", -EINVAL, "prompt: missing"},
+    {"{\"kind\":\"embed\",\"prompt\":[]}", -EINVAL, "prompt: no token in it"},
+    {"{\"kind\":\"embed\",\"prompt\":\"x\",\"dimensions\":0}", -EINVAL, "at least 1"},
+    {"{\"kind\":\"embed\",\"prompt\":\"x\",\"dimensions\":2147483648}", -EINVAL, "dimensions"},
+    {"{\"kind\":\"embed\",\"prompt\":\"x\",\"max_tokens\":1}", -EINVAL, "max_tokens: not of"},
+    {"{\"kind\":\"completion\",\"prompt\":\"x\",\"dimensions\":1}", -EINVAL, "dimensions: not of"},
     {"{\"kind\":\"completion\",\"prompt\":\"\",\"max_tokens\":-1}", -EINVAL, "max_tokens"},
     {"{\"kind\":\"completion\",\"prompt\":\"\",\"max_tokens\":1.5}", -EINVAL, "max_tokens"},
     {"{\"kind\":\"completion\",\"prompt\":\"\",\"max_tokens\":\"9\"}", -EINVAL, "max_tokens"},
@@ -286,7 +307,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(chat),  cmocka_unit_test(chat_with_tools), cmocka_unit_test(completion),
-        cmocka_unit_test(texts), cmocka_unit_test(refused),
+        cmocka_unit_test(texts), cmocka_unit_test(embedding),       cmocka_unit_test(refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -47,6 +47,8 @@ int checkpoint_open(struct checkpoint *c, const struct config_model *settings, s
     if (rc == 0)
         rc = model_config_load(&c->config, &c->root, e);
     if (rc == 0)
+        rc = pooling_load(&c->pooling, &c->config, &c->root, e);
+    if (rc == 0)
         rc = generation_load(&c->generation, &c->config, &c->root, e);
     if (rc == 0)
         rc = safetensors_open(&c->tensors, &c->root, e);

@@ -4,11 +4,13 @@
 
 #include "base/config.h"
 #include "worker/engine/prompt.h"
+#include "worker/model/pooling.h"
 #include "worker/model/weights.h"
 
 struct checkpoint {
     struct root root;
     struct model_config config;
+    struct pooling pooling;
     struct generation generation;
     struct safetensors tensors;
     struct weights_plan plan;

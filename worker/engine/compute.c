@@ -198,6 +198,33 @@ static void settle_all(struct compute *c, const struct step *step)
             gone = step->reasons[i].sequence;
 }
 
+/* --- embeddings: rows are summed up as they come --- */
+
+/* The last row that counts is in. */
+static void finish_vector(struct compute *c, struct sequence *q)
+{
+    const struct pooling *p = c->setup.pooling;
+    uint32_t n_rows = q->n_prompt - pooling_first(p, q->n_prompt);
+
+    if (pooling_finish(p, q->sum, n_rows, q->n_vector, q->vector) != 0) {
+        err_set(&q->error, ERANGE, "the model gave no number for an element of the vector");
+        let_go(c, q, END_FAILED);
+        return;
+    }
+    let_go(c, q, END_LENGTH);
+}
+
+static void pool_all(struct compute *c, const struct step *step, const struct forward_logits *out)
+{
+    for (int32_t i = 0; i < step->pick_count; i++) {
+        struct sequence *q = step->reasons[i].sequence;
+        pooling_add(q->sum, out->hidden + i * out->hidden_ld, c->setup.hidden);
+        q->n_out = step->reasons[i].position + 1;
+        if (step->reasons[i].position == q->n_prompt)
+            finish_vector(c, q); /* and the loop may free it: this was its last row */
+    }
+}
+
 /* --- how long steps take --- */
 
 static uint64_t expect_ns(const struct compute *c, int32_t rows)
@@ -245,7 +272,9 @@ static void run_step(struct compute *c, const struct step *step)
     publish_due(c, begun_ns + (limit_ns > HANG_NS_MIN ? limit_ns : HANG_NS_MIN));
     CHECK(forward_run(c->setup.forward, &batch, &logits) == 0);
     scheduler_commit(&c->scheduler);
-    if (step->pick_count > 0) {
+    if (c->setup.pooling != NULL) {
+        pool_all(c, step, &logits);
+    } else if (step->pick_count > 0) {
         struct drawing d = {c, step, &logits};
         place_results(c, step);
         CHECK(kern_pool_run(c->setup.pool, draw_share, &d) == 0);
@@ -354,8 +383,11 @@ static void take_memory(struct compute *c)
     size_t vocab = c->setup.vocab;
 
     c->slots = calloc((size_t)c->setup.limits.picks, sizeof *c->slots);
+    CHECK(c->slots != NULL);
+    if (c->setup.pooling != NULL)
+        return; /* nothing is drawn */
     c->work = calloc((size_t)c->setup.threads, sizeof *c->work);
-    CHECK(c->slots != NULL && c->work != NULL);
+    CHECK(c->work != NULL);
     for (int i = 0; i < c->setup.threads; i++) {
         c->work[i].logits = malloc(vocab * sizeof *c->work[i].logits);
         c->work[i].candidates = malloc(vocab * sizeof *c->work[i].candidates);
@@ -367,7 +399,7 @@ static void take_memory(struct compute *c)
 
 static void free_memory(struct compute *c)
 {
-    for (int i = 0; i < c->setup.threads; i++) {
+    for (int i = 0; c->work != NULL && i < c->setup.threads; i++) {
         free(c->work[i].logits);
         free(c->work[i].candidates);
         free(c->work[i].mask);

@@ -1,13 +1,15 @@
 /* The compute thread: it owns the model and makes one step after the other.
  *
  * Sequences come through compute_give and are its own until is_returned. What it says of them goes
- * into their result rings; the eventfd is written once per step. It sleeps while nobody can go on.
+ * into their result rings, or is their vector; the eventfd is written once per step. It sleeps
+ * while nobody can go on.
  */
 #ifndef WORKER_ENGINE_COMPUTE_H
 #define WORKER_ENGINE_COMPUTE_H
 
 #include "worker/engine/scheduler.h"
 #include "worker/model/forward.h"
+#include "worker/model/pooling.h"
 
 #include <pthread.h>
 
@@ -16,7 +18,8 @@ struct compute_setup {
     struct kern_pool *pool;              /* borrowed */
     int threads;                         /* of the pool */
     const struct generation *generation; /* borrowed: where answers end */
-    uint32_t vocab;
+    const struct pooling *pooling;       /* borrowed: of embeddings; NULL: it is text */
+    uint32_t vocab, hidden;
     struct scheduler_limits limits;
     struct forward_bytes bytes; /* of a page, of a slot */
     uint64_t weights_bytes;     /* for a first guess of how long a step takes */

@@ -61,7 +61,11 @@ static int start_threads(struct llm *m, struct err *e)
                                   .pool = l->pool,
                                   .threads = shape->threads,
                                   .generation = &l->checkpoint.generation,
+                                  .pooling = l->checkpoint.pooling.kind != POOLING_NONE
+                                                 ? &l->checkpoint.pooling
+                                                 : NULL,
                                   .vocab = l->checkpoint.config.vocab_size,
+                                  .hidden = l->checkpoint.config.hidden_size,
                                   .limits = {.rows = shape->rows,
                                              .spans = shape->spans,
                                              .picks = shape->picks,
@@ -82,6 +86,7 @@ static int become_loaded(struct llm *m, struct engine_facts *facts, struct err *
 {
     const struct loader *l = &m->loader;
     const struct language *language = &l->checkpoint.language;
+    bool has_text = l->checkpoint.pooling.kind == POOLING_NONE;
     int rc = start_threads(m, e);
 
     if (rc != 0)
@@ -98,9 +103,12 @@ static int become_loaded(struct llm *m, struct engine_facts *facts, struct err *
         .seats = l->memory.seats,
         .vocab = l->checkpoint.config.vocab_size,
         .context = l->memory.context,
-        .has_chat = language->chat_template != NULL,
-        .has_tools = language->shows_tools,
-        .has_reasoning = language->reasons && language->think_end != TOKENIZER_NOT_FOUND};
+        .has_text = has_text,
+        .has_chat = has_text && language->chat_template != NULL,
+        .has_tools = has_text && language->shows_tools,
+        .has_reasoning =
+            has_text && language->reasons && language->think_end != TOKENIZER_NOT_FOUND,
+        .has_embedding = !has_text};
     m->is_loaded = true;
     return 1;
 }
@@ -192,6 +200,25 @@ static bool is_recited(const struct sequence *s)
     return s->kind != PROMPT_CHAT && s->kind != PROMPT_COMPLETION;
 }
 
+/* Whether the model is one for what is asked, or a refusal. */
+static enum fail_code check_kind(const struct llm *m, const struct request *r, struct err *e)
+{
+    const struct checkpoint *c = &m->loader.checkpoint;
+    enum prompt_kind kind = r->params.kind;
+
+    if (c->pooling.kind == POOLING_NONE && kind == PROMPT_EMBED)
+        err_set(e, ENOTSUP, "this model generates text: it makes no embeddings");
+    else if (c->pooling.kind != POOLING_NONE && (kind == PROMPT_CHAT || kind == PROMPT_COMPLETION))
+        err_set(e, ENOTSUP, "this is an embedding model: it generates no text, ask /v1/embeddings");
+    if (e->code != 0)
+        return FAIL_UNSUPPORTED;
+    if (r->params.dimensions <= c->config.hidden_size)
+        return FAIL_CODES_N;
+    err_set(e, EINVAL, "dimensions: found %u, expected 1 to %u, all that this model's vectors have",
+            r->params.dimensions, c->config.hidden_size);
+    return FAIL_INVALID_REQUEST;
+}
+
 static void submit(struct engine *g, struct request *r, uint64_t now_ns)
 {
     struct llm *m = llm_of(g);
@@ -207,6 +234,11 @@ static void submit(struct engine *g, struct request *r, uint64_t now_ns)
     s->n_top = s->has_logprobs ? (uint32_t)r->params.logprobs : 0;
     LIST_INSERT_HEAD(&m->all, s, all);
     m->seat[r->seat] = s;
+    enum fail_code code = check_kind(m, r, &e);
+    if (code != FAIL_CODES_N) {
+        refuse(m, s, code, e.text);
+        return;
+    }
     if (sampler_init(&s->sampler, &r->params.sampling, &c->generation, c->config.vocab_size,
                      r->seed, &e) != 0) {
         refuse(m, s, FAIL_INVALID_REQUEST, e.text);
@@ -262,9 +294,22 @@ static void count_hit(struct worker_counters *c, const struct sequence *s)
 {
     counter_add(&c->prefix_hits, s->n_cached > 0);
     counter_add(&c->prefix_hit_tokens, s->n_cached);
-#define X(constant, counter) counter_add(&c->counter, s->miss == (constant));
+#define X(constant, counter, text) counter_add(&c->counter, s->miss == (constant));
     PREFIX_MISSES(X)
 #undef X
+}
+
+static void log_hit(const struct sequence *s)
+{
+    static const char *const misses[] = {
+        [PREFIX_WHOLE] = "known",
+#define X(constant, counter, text) [constant] = text,
+        PREFIX_MISSES(X)
+#undef X
+    };
+
+    log_event(LOG_REQUEST, LOG_DEBUG, s->request->id, "%u of %u prompt tokens cached, %s=%u",
+              s->n_cached, s->n_prompt, misses[s->miss], s->n_matched);
 }
 
 /* Compute has found out how much of it is in the prefix cache. */
@@ -274,6 +319,7 @@ static bool is_admitted(struct llm *m, struct sequence *s)
     if (!atomic_load_explicit(&s->is_admitted, memory_order_acquire))
         return false;
     count_hit(m->engine.reply->counters, s);
+    log_hit(s);
     accept(m, s, s->n_prompt, s->n_cached);
     return true;
 }
@@ -283,7 +329,7 @@ static enum fail_code check_context(const struct llm *m, const struct sequence *
                                     struct err *e)
 {
     uint64_t n = s->prompt.ids.n, context = m->loader.memory.context;
-    uint32_t wanted = s->request->params.max_tokens;
+    uint32_t wanted = s->kind == PROMPT_EMBED ? 0 : s->request->params.max_tokens;
 
     if (n == 0) {
         err_set(e, EINVAL, "the prompt has no tokens: this model needs at least one");
@@ -298,20 +344,60 @@ static enum fail_code check_context(const struct llm *m, const struct sequence *
     return FAIL_CODES_N;
 }
 
+/* All that is to be recited is there. False: refused. */
+static bool catch_up(struct llm *m, struct sequence *s)
+{
+    struct err e = {0};
+
+    if (s->n_resume > speaker_places(s))
+        err_set(&e, EINVAL, "resumed behind the end of the text");
+    else
+        replay(m, s, &e);
+    if (e.code != 0)
+        refuse(m, s, FAIL_INTERNAL, e.text);
+    return e.code == 0;
+}
+
 static void begin_recital(struct llm *m, struct sequence *s)
 {
     struct request *r = s->request;
-    struct err e = {0};
 
-    if (s->n_resume > speaker_places(s)) {
-        refuse(m, s, FAIL_INTERNAL, "resumed behind the end of the text");
+    request_begin_answer(r, ANSWER_UNLIMITED);
+    if (catch_up(m, s))
+        accept(m, s, s->kind == PROMPT_COUNT ? (uint32_t)s->prompt.ids.n : 0, 0);
+}
+
+static int32_t page_tokens(const struct llm *m)
+{
+    const struct forward_shape *shape = &m->loader.memory.shape;
+
+    return shape->pages > 0 ? shape->page_tokens : 0;
+}
+
+static void give_to_compute(struct llm *m, struct sequence *s)
+{
+    s->is_with_compute = true;
+    compute_give(&m->compute, s);
+}
+
+/* What the journal has of the vector is said again once it is computed again. */
+static void begin_embedding(struct llm *m, struct sequence *s)
+{
+    struct request *r = s->request;
+    const struct checkpoint *c = &m->loader.checkpoint;
+    uint32_t hidden = c->config.hidden_size, n_max;
+    struct err e = {0};
+    enum fail_code code = check_context(m, s, &n_max, &e);
+
+    if (code != FAIL_CODES_N) {
+        refuse(m, s, code, e.text);
         return;
     }
     request_begin_answer(r, ANSWER_UNLIMITED);
-    if (replay(m, s, &e) != 0)
-        refuse(m, s, FAIL_INTERNAL, e.text);
-    else
-        accept(m, s, s->kind == PROMPT_COUNT ? (uint32_t)s->prompt.ids.n : 0, 0);
+    sequence_begin_embedding(s, pooling_first(&c->pooling, (uint32_t)s->prompt.ids.n) + 1,
+                             r->params.dimensions > 0 ? r->params.dimensions : hidden, hidden,
+                             page_tokens(m));
+    give_to_compute(m, s);
 }
 
 /* Without </think> in the vocabulary the model does not reason: the prompt was refused else. */
@@ -343,8 +429,7 @@ static void begin_answer(struct llm *m, struct sequence *s)
     s->thinking = limit_thinking(m, s);
     constraint_begin(&s->constraint, &m->loader.checkpoint.language, s->prompt.grammar,
                      &s->thinking);
-    sequence_begin(s, n_max, m->loader.checkpoint.config.vocab_size,
-                   m->loader.memory.shape.pages > 0 ? m->loader.memory.shape.page_tokens : 0);
+    sequence_begin(s, n_max, m->loader.checkpoint.config.vocab_size, page_tokens(m));
     if (s->constraint.has_failed) {
         refuse(m, s, FAIL_INTERNAL, "the resumed tokens do not keep the form");
         return;
@@ -361,8 +446,7 @@ static void begin_answer(struct llm *m, struct sequence *s)
         accept(m, s, s->n_prompt, 0);
         return;
     }
-    s->is_with_compute = true;
-    compute_give(&m->compute, s);
+    give_to_compute(m, s);
 }
 
 static void take_prompt(struct llm *m, struct sequence *s)
@@ -370,6 +454,8 @@ static void take_prompt(struct llm *m, struct sequence *s)
     s->is_with_front = false;
     if (s->prompt.error.code != 0)
         refuse(m, s, s->prompt.code, s->prompt.error.text);
+    else if (s->kind == PROMPT_EMBED)
+        begin_embedding(m, s);
     else if (is_recited(s))
         begin_recital(m, s);
     else
@@ -378,11 +464,28 @@ static void take_prompt(struct llm *m, struct sequence *s)
 
 /* --- tokens --- */
 
+/* The vector's text, as soon as there is one. */
+static bool take_vector(struct llm *m, struct sequence *s)
+{
+    if (s->prompt.text.len > 0)
+        return true;
+    /* acquire: pairs with let_go of compute */
+    int end = atomic_load_explicit(&s->end, memory_order_acquire);
+    if (end == END_FAILED)
+        refuse(m, s, FAIL_INTERNAL, s->error.text);
+    if (end != END_LENGTH)
+        return false;
+    speaker_write_vector(s);
+    return catch_up(m, s);
+}
+
 static bool take_recital(struct llm *m, struct sequence *s, uint64_t now_ns)
 {
     struct request *r = s->request;
     struct token token;
 
+    if (s->kind == PROMPT_EMBED && !take_vector(m, s))
+        return false;
     if (r->answer.n_tokens == speaker_places(s)) {
         finish(m, s, FINISH_STOP, now_ns);
         return false;

@@ -67,13 +67,14 @@ static struct forward_shape shape_of(const struct memory_request *r, uint32_t co
     uint32_t rows = (uint32_t)r->settings->batch_tokens;
     uint64_t spans = least((uint64_t)r->settings->seats, rows);
 
-    return (struct forward_shape){.rows = (int32_t)rows,
-                                  .spans = (int32_t)spans,
-                                  .picks = (int32_t)least(spans, MEMORY_PICKS_MAX),
-                                  .page_tokens = MEMORY_PAGE_TOKENS,
-                                  .context = (int32_t)context,
-                                  .threads = r->threads,
-                                  .kv_type = r->kv_type};
+    return (struct forward_shape){
+        .rows = (int32_t)rows,
+        .spans = (int32_t)spans,
+        .picks = r->config->is_headless ? (int32_t)rows : (int32_t)least(spans, MEMORY_PICKS_MAX),
+        .page_tokens = MEMORY_PAGE_TOKENS,
+        .context = (int32_t)context,
+        .threads = r->threads,
+        .kv_type = r->kv_type};
 }
 
 /* Of what the first sequence leaves, half goes to the states of others at most. The prefix cache's
@@ -117,8 +118,9 @@ int memory_plan_make(struct memory_plan *p, const struct memory_request *r, stru
     if (rc != 0)
         return rc;
     p->activations = p->bytes.activations;
-    p->sampling =
-        (uint64_t)r->threads * c->vocab_size * (sizeof(float) + sizeof(struct kern_candidate));
+    if (!c->is_headless)
+        p->sampling =
+            (uint64_t)r->threads * c->vocab_size * (sizeof(float) + sizeof(struct kern_candidate));
 
     uint64_t context_pages =
         has_layer(c, LAYER_ATTENTION) ? (context + MEMORY_PAGE_TOKENS - 1) / MEMORY_PAGE_TOKENS : 0;

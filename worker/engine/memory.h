@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #define MEMORY_PAGE_TOKENS 32
-#define MEMORY_PICKS_MAX   64 /* rows of logits in a step */
+#define MEMORY_PICKS_MAX   64 /* rows of logits in a step; of hidden states any */
 
 struct memory_request {
     const struct model_config *config;

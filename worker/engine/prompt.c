@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "worker/engine/sampled.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -69,10 +70,23 @@ static int walk_strings(struct json_object *o, string_fn *fn, void *ctx)
     return rc;
 }
 
+/* All that the template may see: a format is for the answer. */
+static int walk_shown(struct json_object *root, string_fn *fn, void *ctx)
+{
+    int rc = 0;
+
+    for (struct json_iterator it = json_members(root); rc == 0 && json_next(&it);)
+        if (strcmp(it.key, "format") != 0)
+            rc = walk_strings(it.value, fn, ctx);
+    return rc;
+}
+
 struct breaker {
     struct specials specials;
     uint32_t seen; /* bit i: the request has U+FDD0 + i */
     char mark[BREAK_LEN];
+    char point[BREAK_LEN]; /* another one, for sampled.h */
+    bool has_point;
     struct buf text; /* scratch */
     struct err *e;
 };
@@ -122,19 +136,32 @@ static int break_string(void *ctx, struct json_object *value, const char *text, 
     return 0;
 }
 
-/* Break the look-alikes in all the template will see. */
-static int break_specials(struct breaker *b, struct json_object *root)
+/* One that the request does not have. */
+static bool take_point(struct breaker *b, char point[BREAK_LEN])
 {
-    int rc = walk_strings(root, note_marks, b);
     int free_bit = __builtin_ffs((int)~b->seen) - 1;
 
     if (free_bit < 0)
+        return false;
+    b->seen |= UINT32_C(1) << free_bit;
+    memcpy(point, "\xef\xb7", 2);
+    point[2] = (char)(BREAK_FIRST + free_bit);
+    return true;
+}
+
+/* Break the look-alikes in all the template will see. */
+static int break_specials(struct breaker *b, struct json_object *root)
+{
+    int rc = walk_shown(root, note_marks, b);
+
+    if (rc != 0)
+        return rc;
+    if (!take_point(b, b->mark))
         return err_set(b->e, EINVAL,
                        "the messages use all of U+FDD0 to U+FDEF, which are no "
                        "characters");
-    memcpy(b->mark, "\xef\xb7", 2);
-    b->mark[2] = (char)(BREAK_FIRST + free_bit);
-    return rc != 0 ? rc : walk_strings(root, break_string, b);
+    b->has_point = take_point(b, b->point);
+    return walk_shown(root, break_string, b);
 }
 
 /* Take the marks out again and note where they were. */
@@ -210,22 +237,39 @@ static struct json_object *find_arguments(const struct params *p, struct json_ob
     return arguments;
 }
 
-static int render(const struct language *l, const struct params *p, struct buf *text, struct err *e)
-{
-    struct json_object *owned = NULL;
+/* What the prompt is rendered from, but for the messages. */
+struct rendering {
+    const struct language *language;
+    const struct params *params;
+    struct json_object *arguments; /* borrowed, or owned below */
+    struct json_object *owned;
+    int64_t now_s; /* one clock for all that is rendered of a request */
+    struct err *e;
+};
 
+static int begin_rendering(struct rendering *r, const struct language *l, const struct params *p,
+                           struct err *e)
+{
+    *r = (struct rendering){.language = l, .params = p, .e = e};
     if (l->chat_template == NULL)
         return err_set(e, EINVAL, "this model has no chat template: use /v1/completions");
     if (!l->takes_parts)
         join_parts(p->messages);
-    struct chat_input in = {.messages = p->messages,
-                            .tools = p->tools,
-                            .arguments = find_arguments(p, &owned),
-                            .add_generation_prompt = p->add_generation_prompt,
-                            .now_s = (int64_t)(clock_wall_ns() / NS_PER_S)};
-    int rc = chat_template_render(l->chat_template, &in, text, e);
-    json_free(&owned);
-    return rc;
+    r->arguments = find_arguments(p, &r->owned);
+    r->now_s = (int64_t)(clock_wall_ns() / NS_PER_S);
+    return 0;
+}
+
+static int render(void *ctx, const struct json_object *messages, struct buf *text)
+{
+    const struct rendering *r = ctx;
+    struct chat_input in = {.messages = messages,
+                            .tools = r->params->tools,
+                            .arguments = r->arguments,
+                            .add_generation_prompt = r->params->add_generation_prompt,
+                            .now_s = r->now_s};
+
+    return chat_template_render(r->language->chat_template, &in, text, r->e);
 }
 
 static bool ends_in_think(const struct buf *text)
@@ -265,12 +309,76 @@ static uint32_t find_opener(const struct language *l, const struct token_ids *id
     return PROMPT_NO_OPENER;
 }
 
+/* Appends the ids of a text of the template's, in which look-alikes are broken. */
+static int encode_rendered(const struct language *l, const struct breaker *b, struct buf *text,
+                           struct token_ids *ids, struct err *e)
+{
+    size_t n_cuts;
+    size_t *cuts = find_cuts(text, b->mark, &n_cuts);
+    struct tokenizer_input in = {
+        .text = text->data, .len = text->len, .cuts = cuts, .n_cuts = n_cuts};
+    int rc = tokenizer_encode(l->tokenizer, &in, ids, e);
+
+    free(cuts);
+    return rc;
+}
+
+static void add_sampled(const struct sampled *s, struct token_ids *ids)
+{
+    for (size_t i = 0; i < s->ids.n; i++)
+        token_ids_add(ids, s->ids.id[i]);
+}
+
+/* The text around sampled tokens piece by piece, as the prompts were that they are answers to.
+ * False, and no ids: a piece behind tokens does not begin with a special one, so that its own might
+ * be others without them. */
+static bool encode_pieces(const struct language *l, const struct breaker *b,
+                          const struct sampled_list *s, struct token_ids *ids)
+{
+    struct buf piece = {0};
+    struct err ignored = {0};
+    size_t from = s->text.pos;
+    bool is_encoded = true;
+
+    for (size_t i = 0; i <= s->n && is_encoded; i++) {
+        size_t end = i < s->n ? s->at[i].at : s->text.len, n_before = ids->n;
+        if (i < s->n && !s->at[i].is_used)
+            continue;
+        buf_clear(&piece);
+        buf_add(&piece, s->text.data + from, end - from);
+        if (end > from)
+            is_encoded = encode_rendered(l, b, &piece, ids, &ignored) == 0;
+        if (n_before > 0 && ids->n > n_before)
+            is_encoded &= tokenizer_is_special(l->tokenizer, ids->id[n_before]);
+        if (i < s->n)
+            add_sampled(&s->at[i], ids);
+        from = end;
+    }
+    buf_free(&piece);
+    if (!is_encoded)
+        ids->n = 0;
+    return is_encoded;
+}
+
+static int encode_prompt(const struct breaker *b, struct sampled_list *s, struct rendering *r,
+                         struct prompt *out)
+{
+    const struct language *l = r->language;
+    struct err ignored = {0};
+
+    r->e = &ignored; /* what goes wrong with marks is no fault of the request */
+    if (b->has_point && sampled_place(s, r->params->messages, b->point, &out->text, render, r) &&
+        encode_pieces(l, b, s, &out->ids))
+        return 0;
+    return encode_rendered(l, b, &out->text, &out->ids, &out->error);
+}
+
 static int make_from_messages(const struct language *l, struct params *p, struct prompt *out)
 {
     struct err *e = &out->error;
     struct breaker b = {.e = e};
-    size_t n_cuts = 0;
-    size_t *cuts = NULL;
+    struct sampled_list sampled;
+    struct rendering r = {0};
 
     if (check_abilities(l, p, e) != 0)
         return -e->code;
@@ -279,20 +387,23 @@ static int make_from_messages(const struct language *l, struct params *p, struct
                                              &out->is_unconstrained, e) != 0)
         return -e->code;
     tokenizer_each_special(l->tokenizer, add_special, &b.specials);
+    sampled_take(&sampled, l, p->messages);
     int rc = break_specials(&b, p->root);
     if (rc == 0)
-        rc = render(l, p, &out->text, e);
+        rc = begin_rendering(&r, l, p, e);
     if (rc == 0)
-        cuts = find_cuts(&out->text, b.mark, &n_cuts);
-    if (rc == 0 && p->kind != PROMPT_TEMPLATE) {
-        struct tokenizer_input in = {
-            .text = out->text.data, .len = out->text.len, .cuts = cuts, .n_cuts = n_cuts};
-        rc = tokenizer_encode(l->tokenizer, &in, &out->ids, e);
+        rc = render(&r, p->messages, &out->text);
+    if (rc == 0 && p->kind == PROMPT_TEMPLATE) {
+        size_t n_cuts;
+        free(find_cuts(&out->text, b.mark, &n_cuts));
+    } else if (rc == 0) {
+        rc = encode_prompt(&b, &sampled, &r, out);
         out->opener = find_opener(l, &out->ids);
         out->starts_reasoning = p->kind == PROMPT_CHAT && ends_in_think(&out->text);
         buf_free(&out->text);
     }
-    free(cuts);
+    json_free(&r.owned);
+    sampled_free(&sampled);
     free(b.specials.at);
     buf_free(&b.text);
     return rc;

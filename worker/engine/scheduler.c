@@ -149,8 +149,8 @@ static uint32_t results_of(const struct sequence *q, uint32_t n)
 
     if (first < q->n_out)
         first = q->n_out;
-    if (last >= q->n_limit) /* nothing comes behind the end */
-        last = q->n_limit - 1;
+    if (last >= sequence_results_end(q))
+        last = sequence_results_end(q) - 1;
     return last >= first ? last - first + 1 : 0;
 }
 
@@ -162,7 +162,7 @@ static uint32_t allow_rows(const struct scheduler *s, const struct sequence *q, 
 
     if (decodes(q) && untaken >= SEQUENCE_AHEAD)
         return 0;
-    if (room > SEQUENCE_RING - untaken)
+    if (q->sum == NULL && room > SEQUENCE_RING - untaken) /* rows of an embedding are not taken */
         room = SEQUENCE_RING - untaken;
     while ((count = results_of(q, n)) > room)
         n -= count - room; /* each result has a row of its own */
@@ -173,7 +173,8 @@ static void add_picks(struct scheduler *s, struct sequence *q, uint32_t n, int32
 {
     struct step *t = &s->step;
     uint32_t count = results_of(q, n);
-    uint32_t last = q->n_done + n < q->n_limit ? q->n_done + n : q->n_limit - 1;
+    uint32_t end = sequence_results_end(q);
+    uint32_t last = q->n_done + n < end ? q->n_done + n : end - 1;
 
     for (uint32_t i = 0; i < count; i++) {
         uint32_t position = last + 1 - count + i;

@@ -3,6 +3,7 @@
 #include "base/check.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct sequence *sequence_new(void)
 {
@@ -40,6 +41,14 @@ static void fill_tokens(struct sequence *s)
     }
 }
 
+static void take_pages(struct sequence *s, int32_t page_tokens)
+{
+    if (page_tokens == 0)
+        return;
+    s->n_pages_max = ((int32_t)s->n_limit + page_tokens - 1) / page_tokens;
+    s->pages = take((size_t)s->n_pages_max, sizeof *s->pages);
+}
+
 void sequence_begin(struct sequence *s, uint32_t n_max, uint32_t vocab, int32_t page_tokens)
 {
     s->n_prompt = (uint32_t)s->prompt.ids.n;
@@ -52,13 +61,23 @@ void sequence_begin(struct sequence *s, uint32_t n_max, uint32_t vocab, int32_t 
         s->n_out = s->n_prompt;
     if (s->n_out == 0) /* no row predicts the first token */
         s->n_out = 1;
-    if (page_tokens > 0) {
-        s->n_pages_max = ((int32_t)s->n_limit + page_tokens - 1) / page_tokens;
-        s->pages = take((size_t)s->n_pages_max, sizeof *s->pages);
-    }
+    take_pages(s, page_tokens);
     s->results = take(SEQUENCE_RING, sizeof *s->results);
     if (s->n_top > 0)
         s->tops = take((size_t)SEQUENCE_RING * s->n_top, sizeof *s->tops);
+}
+
+void sequence_begin_embedding(struct sequence *s, uint32_t n_first, uint32_t n_vector,
+                              uint32_t hidden, int32_t page_tokens)
+{
+    s->n_prompt = s->n_tokens = s->n_limit = (uint32_t)s->prompt.ids.n;
+    s->tokens = take(s->n_limit, sizeof *s->tokens);
+    memcpy(s->tokens, s->prompt.ids.id, s->n_prompt * sizeof *s->tokens);
+    s->n_out = n_first;
+    take_pages(s, page_tokens);
+    s->sum = take(hidden, sizeof *s->sum);
+    s->vector = take(n_vector, sizeof *s->vector);
+    s->n_vector = n_vector;
 }
 
 void sequence_free(struct sequence *s)
@@ -72,6 +91,8 @@ void sequence_free(struct sequence *s)
     free(s->resume);
     free(s->tokens);
     free(s->pages);
+    free(s->sum);
+    free(s->vector);
     free(s->results);
     free(s->tops);
     free(s);

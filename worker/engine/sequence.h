@@ -31,7 +31,7 @@ _Static_assert((SEQUENCE_RING & (SEQUENCE_RING - 1)) == 0, "indices wrap by mask
 struct prompt {
     struct token_ids ids;  /* owned */
     uint32_t opener;       /* the special token that opens messages, or PROMPT_NO_OPENER */
-    struct buf text;       /* owned: the rendered prompt, for PROMPT_TEMPLATE */
+    struct buf text;       /* owned: what is recited in pieces, of PROMPT_EMBED once it is there */
     bool starts_reasoning; /* the answer begins inside <think> */
     struct grammar *grammar; /* owned reference: the form of the answer; NULL: none */
     bool is_unconstrained;   /* a tool's schema was beyond what can be compiled */
@@ -88,6 +88,7 @@ struct sequence {
 
     /* --- compute; made by the loop before --- */
     uint32_t *tokens; /* owned: [n_limit] prompt and answer */
+    double *sum;      /* owned: [hidden] of the rows that count, for an embedding; else NULL */
     uint32_t n_prompt, n_tokens, n_limit;
     uint32_t n_out;  /* position of the next result: behind what the journal has */
     uint32_t n_done; /* tokens the model has read */
@@ -104,8 +105,9 @@ struct sequence {
     bool is_running;
 
     /* --- results: compute writes, loop reads --- */
-    _Atomic bool is_admitted;      /* from here on these two are fixed */
+    _Atomic bool is_admitted;      /* from here on the next three are fixed */
     uint32_t n_cached;             /* tokens found in the prefix cache at first */
+    uint32_t n_matched;            /* tokens it knew, with a state or without */
     enum prefix_miss miss;         /* why not more */
     struct result *results;        /* owned: [SEQUENCE_RING] */
     struct result_top *tops;       /* owned: [SEQUENCE_RING][n_top], NULL without */
@@ -113,6 +115,8 @@ struct sequence {
     _Atomic uint32_t results_tail; /* compute: next to write */
     _Atomic int end;               /* enum sequence_end; compute, after the last result */
     struct err error;              /* of END_FAILED */
+    float *vector;                 /* owned: [n_vector] of an embedding, before its end */
+    uint32_t n_vector;             /* made by the loop before */
 
     /* --- loop writes, the others read --- */
     _Atomic bool is_cancelled;
@@ -128,7 +132,18 @@ struct sequence *sequence_new(void);
 /* The prompt is known and fits: memory for n_max more tokens, and for pages of page_tokens (0: it
  * needs none). */
 void sequence_begin(struct sequence *s, uint32_t n_max, uint32_t vocab, int32_t page_tokens);
+/* The same of a prompt whose embedding is wanted: n_vector numbers out of rows of `hidden`, from
+ * the result of the token at n_first on. */
+void sequence_begin_embedding(struct sequence *s, uint32_t n_first, uint32_t n_vector,
+                              uint32_t hidden, int32_t page_tokens);
 void sequence_free(struct sequence *s);
+
+/* Positions that have a result are below: nothing comes behind the limit, but the last row of an
+ * embedding counts like the others. */
+static inline uint32_t sequence_results_end(const struct sequence *s)
+{
+    return s->sum != NULL ? s->n_limit + 1 : s->n_limit;
+}
 
 /* Results that are not taken yet. Called by compute. */
 static inline uint32_t sequence_untaken(const struct sequence *s)

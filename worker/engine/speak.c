@@ -1,5 +1,12 @@
 #include "worker/engine/speak.h"
 
+#include "base/base64.h"
+#include "base/check.h"
+
+#include <endian.h>
+#include <stdlib.h>
+#include <string.h>
+
 #define PIECE_BYTES 1024 /* of a recited text; part of the protocol of resuming: place -> bytes */
 
 void speaker_init(struct speaker *p, const struct language *language)
@@ -88,6 +95,19 @@ void speaker_say(struct speaker *p, struct sequence *s, const struct result *r,
     if (out->len > TOKEN_TEXT_MAX / 3) /* what is no UTF-8 counts three times */
         out->len = TOKEN_TEXT_MAX / 3;
     add_tops(p, s, r, tops, out);
+}
+
+void speaker_write_vector(struct sequence *s)
+{
+    uint32_t *words = calloc(s->n_vector, sizeof *words);
+
+    CHECK(words != NULL);
+    for (uint32_t i = 0; i < s->n_vector; i++) {
+        memcpy(&words[i], &s->vector[i], sizeof words[i]);
+        words[i] = htole32(words[i]);
+    }
+    base64_encode(words, s->n_vector * sizeof *words, &s->prompt.text);
+    free(words);
 }
 
 uint32_t speaker_places(const struct sequence *s)

@@ -23,8 +23,11 @@ void speaker_begin(const struct speaker *p, struct sequence *s);
 void speaker_say(struct speaker *p, struct sequence *s, const struct result *r,
                  const struct result_top *tops, struct token *out);
 
-/* Places and tokens of an answer that needs no model: ids of a tokenised prompt, or pieces of a
- * text. */
+/* The text of an embedding: its numbers as float32, little-endian, in base64. */
+void speaker_write_vector(struct sequence *s);
+
+/* Places and tokens of an answer that is no generated text: ids of a tokenised prompt, or pieces of
+ * a text. */
 uint32_t speaker_places(const struct sequence *s);
 void speaker_recite(struct speaker *p, struct sequence *s, uint32_t place, struct token *out);
 

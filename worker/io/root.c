@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #define READ_MAX   ((size_t)1 << 30) /* the kernel reads at most a little under 2 GiB at once */
-#define BLOBS_LINK "../../blobs/"
+#define BLOBS_LINK "../../blobs/"    /* from the snapshot; a folder deeper, one more ../ */
 
 static int open_beneath(int dir_fd, const char *name, int flags)
 {
@@ -84,20 +84,33 @@ static int check_name(const struct root *r, const char *name, struct err *e)
     return 0;
 }
 
+/* What a hub cache's link at that place points to beneath its blobs; NULL: it is no such link. */
+static const char *find_hash(const char *name, const char *target)
+{
+    for (const char *c = name; *c != '\0'; c++) {
+        if (*c == '/' && strncmp(target, "../", 3) != 0)
+            return NULL;
+        target += *c == '/' ? 3 : 0;
+    }
+    if (strncmp(target, BLOBS_LINK, strlen(BLOBS_LINK)) != 0)
+        return NULL;
+    target += strlen(BLOBS_LINK);
+    return *target == '\0' || *target == '.' || strchr(target, '/') != NULL ? NULL : target;
+}
+
 /* Follow a hub cache's link. The fd, or -ELOOP with the sentence. */
 static int open_blob(const struct root *r, const char *name, int flags, struct err *e)
 {
     char target[PATH_MAX];
     ssize_t n = readlinkat(r->fd, name, target, sizeof target - 1);
-    const char *hash = target + strlen(BLOBS_LINK);
 
     if (n <= 0) /* not the last component: a folder on the way is a link */
         return err_set(e, ELOOP,
                        "open %s in %s: found a symbolic link on the way, expected folders", name,
                        r->path);
     target[n] = '\0';
-    if (r->blobs_fd == -1 || strncmp(target, BLOBS_LINK, strlen(BLOBS_LINK)) != 0 ||
-        *hash == '\0' || *hash == '.' || strchr(hash, '/') != NULL)
+    const char *hash = find_hash(name, target);
+    if (r->blobs_fd == -1 || hash == NULL)
         return err_set(e, ELOOP,
                        "open %s in %s: found a symbolic link, expected a regular file or a hub "
                        "cache's link into its own " BLOBS_LINK "; copy the file",

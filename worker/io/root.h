@@ -1,7 +1,8 @@
 /* A model's directory: the only way to its files. Names resolve beneath it with openat2, symbolic
  * links are not followed, and nothing but a regular file is opened. One layout is let through: in a
  * snapshot of a Hugging Face hub cache (.../snapshots/REVISION) every file is a link to
- * ../../blobs/HASH, and such a link is followed by hand, beneath that blobs directory. */
+ * ../../blobs/HASH (in a folder of it, to ../../../blobs/HASH), and such a link is followed by hand,
+ * beneath that blobs directory. */
 #ifndef WORKER_IO_ROOT_H
 #define WORKER_IO_ROOT_H
 

@@ -76,7 +76,8 @@ struct model_config {
     uint32_t max_positions;  /* at most max_position_embeddings, and the sliding window if any */
     uint32_t sliding_window; /* of some layer, 0: none; up to it a window hides nothing */
     double rms_norm_eps;
-    bool is_tied; /* the head is the embedding */
+    bool is_tied;     /* the head is the embedding */
+    bool is_headless; /* it gives hidden states, not logits: pooling.h says so, not this file */
     bool has_vision;
     struct model_rope rope;
     struct {

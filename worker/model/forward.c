@@ -27,8 +27,11 @@ static void finish_step(struct forward_step *s)
 
     if (b->pick_count == 0)
         return;
-    forward_norm(s, f->weights->final_norm, 1u << kern_operand(head->layout), b->picks,
+    forward_norm(s, f->weights->final_norm,
+                 1u << (f->config->is_headless ? KERN_F32 : kern_operand(head->layout)), b->picks,
                  b->pick_count);
+    if (f->config->is_headless)
+        return;
     FORWARD_OP(s, linear, .w = *head, .x = forward_input(s, head), .y = f->logits,
                .ld = f->ld.vocab, .rows = b->pick_count);
     kern_barrier(s->th);
@@ -103,6 +106,10 @@ int forward_run(struct forward *f, const struct forward_batch *b, struct forward
     int rc = kern_pool_run(f->pool, run_step, f);
     *out = (struct forward_logits){
         .logits = f->logits, .ld = f->ld.vocab, .best = f->best, .lse = f->lse};
+    if (f->config->is_headless) /* where forward_norm has left them */
+        *out = (struct forward_logits){
+            .hidden = forward_is_solo(b->pick_count) ? f->own[0].h.f32 : f->h.f32,
+            .hidden_ld = f->ld.hidden};
     return rc;
 }
 

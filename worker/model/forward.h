@@ -1,4 +1,5 @@
-/* One step of the model over a ragged batch: rows of several sequences in, logits of some rows out.
+/* One step of the model over a ragged batch: rows of several sequences in; of some of them out the
+ * logits, or of a headless model the hidden states behind the last norm.
  *
  * All memory is taken in forward_new, none in forward_run. Rows of one sequence are consecutive and
  * belong to one span; a sequence may bring any number of rows to a step. Which rows came together,
@@ -15,7 +16,7 @@
 struct forward_shape {
     int32_t rows;        /* of one step, at most */
     int32_t spans;       /* of one step */
-    int32_t picks;       /* rows of logits of one step */
+    int32_t picks;       /* rows of one step whose logits or hidden states are wanted */
     int32_t slots;       /* sequences that have a DeltaNet state; 0 for a model without */
     int32_t pages;       /* of the KV cache, each page_tokens of every attention layer; 0 without */
     int32_t page_tokens; /* 16, 32 or 64 */
@@ -58,7 +59,7 @@ struct forward_batch {
     int32_t rows;
     const struct kern_span *spans; /* [span_count] ascending, covering all rows */
     int32_t span_count;
-    const int32_t *picks; /* [pick_count] rows whose logits are wanted, ascending */
+    const int32_t *picks; /* [pick_count] rows whose logits are wanted, or hidden states; ascending */
     int32_t pick_count;
 };
 
@@ -68,6 +69,8 @@ struct forward_logits {
     int64_t ld;          /* at least the vocabulary */
     const int32_t *best; /* [pick_count] first largest */
     const float *lse;    /* [pick_count] log(sum(exp)) */
+    const float *hidden; /* [pick_count, hidden_ld] of a headless model, which has none of the above */
+    int64_t hidden_ld;
 };
 /* 0, or -errno of a kernel: our own mistake, not the input's. */
 int forward_run(struct forward *f, const struct forward_batch *b, struct forward_logits *out);

@@ -215,9 +215,10 @@ static void take_whole_step(struct arena *a, struct forward *f)
     take_rows(a, &f->h, f, f->shape.rows);
     f->y = take(a, f->shape.rows * (f->ld.values > f->ld.context ? f->ld.values : f->ld.context),
                 sizeof(float));
-    TAKE(a, f->logits, f->shape.picks * f->ld.vocab);
-    TAKE(a, f->lse, f->shape.picks);
-    TAKE(a, f->best, f->shape.picks);
+    int64_t picks = f->config->is_headless ? 0 : f->shape.picks;
+    TAKE(a, f->logits, picks * f->ld.vocab);
+    TAKE(a, f->lse, picks);
+    TAKE(a, f->best, picks);
     for (int32_t i = 0; i < f->shape.threads; i++) {
         struct forward_own unplaced, *own = a->base == NULL ? &unplaced : &f->own[i];
         take_rows(a, &own->h, f, FORWARD_SOLO_ROWS);

@@ -43,7 +43,7 @@ struct weights_layer_bound {
 };
 
 struct weights {
-    struct kern_matrix embed, head; /* the same when tied */
+    struct kern_matrix embed, head; /* the same when tied; head.data NULL: headless */
     const float *final_norm;
     struct weights_layer_bound *layers; /* owned */
     uint32_t n_layers;

@@ -299,8 +299,9 @@ static void alloc_weights(struct weights *w, const struct model_config *c)
 static void place_model(struct walk *w, const struct weights_plan *p, struct weights *to)
 {
     place_tensor(w, &to->embed, p->embed, choose_layout(w, p->embed));
-    to->head = to->embed;
-    if (p->head != p->embed)
+    if (p->head == p->embed)
+        to->head = to->embed;
+    else if (p->head != NULL)
         place_tensor(w, &to->head, p->head, choose_layout(w, p->head));
     place_floats(w, &to->final_norm, p->final_norm, FORM_VECTOR, 1, p->final_norm->shape[0]);
     for (uint32_t i = 0; i < p->n_layers && w->rc == 0; i++)

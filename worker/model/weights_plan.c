@@ -204,13 +204,17 @@ static int bind_layer(struct binder *b, uint32_t layer, struct err *e)
 
 /* --- the whole --- */
 
-/* The text model's tensors, alone or beside a vision tower. */
+/* The text model's tensors: beside a vision tower, below a head, or for themselves. */
 static const char *find_prefix(const struct model_config *c, const struct safetensors *s)
 {
-    if (safetensors_find(s, "model.language_model.embed_tokens.weight") != NULL)
-        return "model.language_model.";
-    if (safetensors_find(s, "model.embed_tokens.weight") != NULL)
-        return "model.";
+    static const char *const prefixes[] = {"model.language_model.", "model.", ""};
+    char name[SAFETENSORS_NAME_MAX + 1];
+
+    for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++) {
+        snprintf(name, sizeof name, "%s%s", prefixes[i], embed_row.name);
+        if (safetensors_find(s, name) != NULL)
+            return prefixes[i];
+    }
     return c->has_vision ? "model.language_model." : "model.";
 }
 
@@ -223,9 +227,11 @@ static int bind_outer(struct binder *b, struct err *e)
     snprintf(name, sizeof name, "%s%s", b->prefix, norm_row.name);
     if (rc == 0)
         rc = bind_tensor(b, name, &norm_row, &b->plan->final_norm, e);
-    if (rc == 0 && b->config->is_tied)
+    if (rc != 0 || b->config->is_headless)
+        return rc;
+    if (b->config->is_tied)
         b->plan->head = b->plan->embed;
-    else if (rc == 0)
+    else
         rc = bind_tensor(b, head_row.name, &head_row, &b->plan->head, e);
     return rc;
 }
@@ -244,8 +250,8 @@ static enum aside_kind classify(const struct model_config *c, const char *name)
         return ASIDE_MTP;
     if (starts_with(name, "model.visual.") || starts_with(name, "visual."))
         return ASIDE_VISION;
-    if (c->is_tied && strcmp(name, head_row.name) == 0)
-        return ASIDE_TIED;
+    if (strcmp(name, head_row.name) == 0 && (c->is_headless || c->is_tied))
+        return c->is_headless ? ASIDE_HEAD : ASIDE_TIED;
     if (len > n && strcmp(name + len - n, rotary) == 0)
         return ASIDE_ROTARY;
     return ASIDE_UNEXPECTED;

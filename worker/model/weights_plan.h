@@ -75,6 +75,7 @@ struct weights_layer {
     X(ASIDE_VISION, "of the vision tower") \
     X(ASIDE_MTP, "of multi-token prediction") \
     X(ASIDE_TIED, "a head equal to the embedding") \
+    X(ASIDE_HEAD, "a head that no embedding needs") \
     X(ASIDE_ROTARY, "rotary tables") \
     X(ASIDE_UNEXPECTED, "unexpected")
 
@@ -84,7 +85,7 @@ enum aside_kind { ASIDE_KINDS(X) ASIDE_KINDS_N };
 
 struct weights_plan {
     const struct tensor *embed, *final_norm;
-    const struct tensor *head; /* is embed when tied */
+    const struct tensor *head; /* is embed when tied; NULL: headless */
     struct weights_layer *layers;
     uint32_t n_layers;
     size_t n_bound; /* tensors in use, and their bytes */

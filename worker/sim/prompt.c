@@ -1,10 +1,14 @@
 #include "worker/sim/prompt.h"
 
+#include "base/base64.h"
 #include "base/check.h"
+#include "base/hash.h"
 #include "worker/sim/words.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -143,6 +147,49 @@ int sim_prompt_read(struct sim_prompt *p, const struct params *params, struct er
     else
         params_each_text(params, add_text, &p->text);
     split_text(p);
+    return 0;
+}
+
+static double component(uint32_t token, uint32_t i)
+{
+    uint64_t bits = hash_mix(token, i) >> 32;
+
+    return (double)(int32_t)(uint32_t)bits / 2147483648.0;
+}
+
+static void make_vector(const struct sim_prompt *p, uint32_t n, uint32_t out[SIM_DIMENSIONS])
+{
+    double sum[SIM_DIMENSIONS] = {0}, squares = 0;
+
+    for (uint32_t k = 0; k < p->n; k++) {
+        uint32_t token = sim_prompt_token(p, k);
+        for (uint32_t i = 0; i < n; i++)
+            sum[i] += component(token, i);
+    }
+    for (uint32_t i = 0; i < n; i++)
+        squares += sum[i] * sum[i];
+    for (uint32_t i = 0; i < n; i++) {
+        float x = (float)(sum[i] / sqrt(squares));
+        memcpy(&out[i], &x, sizeof x);
+        out[i] = htole32(out[i]);
+    }
+}
+
+int sim_prompt_embed(struct sim_prompt *p, uint32_t dimensions, struct err *e)
+{
+    uint32_t n = dimensions > 0 ? dimensions : SIM_DIMENSIONS, vector[SIM_DIMENSIONS];
+
+    if (n > SIM_DIMENSIONS)
+        return err_set(e, EINVAL, "dimensions: found %u, expected 1 to %d", n, SIM_DIMENSIONS);
+    if (p->n == 0)
+        return err_set(e, EINVAL, "the prompt has no tokens: this model needs at least one");
+    make_vector(p, n, vector);
+    sim_prompt_free(p);
+    base64_encode(vector, n * sizeof vector[0], &p->text);
+    for (size_t from = 0; from < p->text.len; from += SIM_PIECE_MAX) {
+        size_t end = p->text.len - from > SIM_PIECE_MAX ? from + SIM_PIECE_MAX : p->text.len;
+        add_piece(p, 0, end);
+    }
     return 0;
 }
 

@@ -23,6 +23,14 @@ struct sim_prompt {
 int sim_prompt_read(struct sim_prompt *p, const struct params *params, struct err *e);
 void sim_prompt_free(struct sim_prompt *p);
 
+/* The prompt becomes its embedding: base64 in pieces. The vector has SIM_DIMENSIONS numbers, or the
+ * first `dimensions` of them (0: all). Number i is the sum over the words of a pseudo-random number
+ * in
+ * [-1, 1), a function of the word's token and i; then the vector is made of length 1. -EINVAL with
+ * the sentence. */
+#define SIM_DIMENSIONS 64
+int sim_prompt_embed(struct sim_prompt *p, uint32_t dimensions, struct err *e);
+
 /* The bytes of a token, borrowed: not always whole UTF-8 sequences. */
 const char *sim_prompt_piece(const struct sim_prompt *p, uint32_t i, size_t *len);
 uint32_t sim_prompt_token(const struct sim_prompt *p, uint32_t i);

@@ -78,9 +78,11 @@ static int load(struct engine *g, uint64_t now_ns, struct engine_load *progress,
     *facts = (struct engine_facts){.seats = (uint32_t)s->model->seats,
                                    .vocab = SIM_VOCAB,
                                    .context = (uint32_t)s->model->limit_context,
+                                   .has_text = true,
                                    .has_chat = true,
                                    .has_tools = true,
-                                   .has_reasoning = true};
+                                   .has_reasoning = true,
+                                   .has_embedding = true};
     return 1;
 }
 
@@ -211,6 +213,19 @@ static int admit_answer(struct sim *s, struct sim_seat *seat, uint32_t answer, s
     return 0;
 }
 
+/* The vector becomes what is said. */
+static int embed(const struct sim *s, struct sim_seat *seat, struct err *e, enum fail_code *code)
+{
+    uint64_t context = (uint64_t)s->model->limit_context;
+
+    if (seat->prompt.n > context) {
+        *code = FAIL_CONTEXT_LENGTH;
+        return err_set(e, EINVAL, "prompt is too long: %u tokens > %" PRIu64 " maximum",
+                       seat->prompt.n, context);
+    }
+    return sim_prompt_embed(&seat->prompt, seat->request->params.dimensions, e);
+}
+
 /* Nothing new: the prompt itself is what is said. */
 static int admit_text(struct sim_seat *seat, struct err *e, enum fail_code *code)
 {
@@ -238,7 +253,11 @@ static int admit(struct sim *s, struct request *r, uint32_t *n_prompt, struct er
     *code = FAIL_INVALID_REQUEST;
     if (sim_prompt_read(&seat->prompt, &r->params, e) != 0)
         return -e->code;
-    *n_prompt = is_answer || r->params.kind == PROMPT_COUNT ? seat->prompt.n : 0;
+    *n_prompt = is_answer || r->params.kind == PROMPT_COUNT || r->params.kind == PROMPT_EMBED
+                    ? seat->prompt.n
+                    : 0;
+    if (r->params.kind == PROMPT_EMBED && embed(s, seat, e, code) != 0)
+        return -e->code;
     int rc = is_answer ? admit_answer(s, seat, p.answer, e, code) : admit_text(seat, e, code);
     if (rc != 0)
         return rc;

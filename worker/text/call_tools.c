@@ -10,6 +10,7 @@
 
 #define STEPS_MAX 100000 /* subschemas looked at for one request; the rest may be anything */
 #define DEPTH_MAX 16
+#define REF_MAX   512
 
 /* --- what a schema says about the type --- */
 
@@ -57,7 +58,7 @@ static const struct json_object *follow(const struct typer *t, const char *ref)
     const struct json_object *o = t->root;
     char name[128];
 
-    if (strncmp(ref, "#/", 2) != 0)
+    if (strncmp(ref, "#/", 2) != 0 || strnlen(ref, REF_MAX + 1) > REF_MAX)
         return NULL;
     for (const char *at = ref + 1; o != NULL && *at == '/';) {
         size_t len = strcspn(++at, "/");
@@ -94,10 +95,13 @@ static unsigned find_all(struct typer *t, const struct json_object *list, int de
     return types;
 }
 
-static unsigned find_enum(const struct json_object *list)
+static unsigned find_enum(struct typer *t, const struct json_object *list)
 {
     unsigned types = 0;
 
+    if (json_length(list) > t->steps)
+        return CALL_ANY;
+    t->steps -= (uint32_t)json_length(list);
     for (size_t i = 0; i < json_length(list); i++)
         types |= type_of_value(json_at(list, i));
     return types;
@@ -121,7 +125,7 @@ static unsigned find_types(struct typer *t, const struct json_object *schema, in
     if ((v = json_get(schema, "$ref")) != NULL && json_type_of(v) == JSON_STRING)
         return find_types(t, follow(t, json_string(v, NULL)), depth + 1);
     if ((v = get_array(schema, "type")) != NULL) {
-        for (size_t i = 0; i < json_length(v); i++)
+        for (size_t i = 0; i < json_length(v) && i < 2 * CALL_TYPES_N; i++)
             types |= type_of_name(json_at(v, i));
         return types;
     }
@@ -130,7 +134,7 @@ static unsigned find_types(struct typer *t, const struct json_object *schema, in
     if ((v = json_get(schema, "const")) != NULL)
         return type_of_value(v);
     if ((v = get_array(schema, "enum")) != NULL)
-        return find_enum(v);
+        return find_enum(t, v);
     if ((v = get_array(schema, "anyOf")) != NULL || (v = get_array(schema, "oneOf")) != NULL)
         return find_any(t, v, depth + 1);
     if ((v = get_array(schema, "allOf")) != NULL)
@@ -199,6 +203,8 @@ int call_tools_read(struct call_tools *t, const struct json_object *tools, struc
     size_t n = json_length(tools);
 
     *t = (struct call_tools){0};
+    if (n > CALL_TOOLS_MAX)
+        return err_set(e, EINVAL, "tools: found %zu, expected at most %d", n, CALL_TOOLS_MAX);
     t->tool = calloc(n + 1, sizeof *t->tool);
     CHECK(t->tool != NULL);
     for (size_t i = 0; i < n; i++)

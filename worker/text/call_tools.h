@@ -12,6 +12,8 @@
 
 struct json_object;
 
+#define CALL_TOOLS_MAX 1024
+
 /* X(constant, JSON Schema's name) */
 #define CALL_TYPES(X) \
     X(CALL_STRING, "string") \
