@@ -53,8 +53,9 @@ void error_write_messages(struct buf *out, enum api_error error, const char *tex
     buf_printf(out, "{\"type\":\"error\",\"error\":{\"type\":\"%s\",\"message\":",
                messages_error_type(error));
     buf_add_json_string(out, printable, strlen(printable));
-    buf_printf(out, ",\"details\":{\"error_code\":\"%s\"}},\"request_id\":\"%s\"}",
-               api_errors[error].code, request_id);
+    if (error == ERROR_NO_THREADS) /* Anthropic's SDKs then send the conversation themselves */
+        buf_printf(out, ",\"details\":{\"error_code\":\"%s\"}", api_errors[error].code);
+    buf_printf(out, "},\"request_id\":\"%s\"}", request_id);
 }
 
 /* /v1/messages and what is below it, whether there is such a route or not. */

@@ -13,6 +13,9 @@ int messages_refuse(struct param_error *e, const char *at, const char *name,
 
     if (found == NULL)
         return param_refuse(e, ERROR_INVALID_BODY, at, "%s%s%s: Field required", at, dot, name);
+    if (json_is(found, JSON_STRING))
+        return param_refuse(e, ERROR_INVALID_BODY, at, "%s%s%s: found \"%.40s\", expected %s", at,
+                            dot, name, json_string(found, NULL), expected);
     return param_refuse(e, ERROR_INVALID_BODY, at, "%s%s%s: found %s, expected %s", at, dot, name,
                         json_type_name(json_type_of(found)), expected);
 }
@@ -129,10 +132,10 @@ static int begin(struct messages_request *r, struct param_error *e)
     const struct json_object *system = json_get(r->body, "system");
 
     r->has_begun = true;
-    r->turn = system == NULL || json_is_string(system, "");
-    if (json_get(r->body, "thread") != NULL) /* clients know this code, and do without */
+    if (json_get(r->body, "thread") != NULL)
         return param_refuse(e, ERROR_NO_THREADS, "thread",
-                            "thread: conversations are not kept here, send the whole one");
+                            "thread: conversations are not kept here; send all of the messages");
+    r->turn = system == NULL || json_is_string(system, "");
     if (json_get(r->body, "messages") == NULL)
         return messages_refuse(e, "messages", "", NULL, "");
     if (thinking != NULL && take_thinking_mode(r, thinking, e) != 0)

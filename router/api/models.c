@@ -131,6 +131,10 @@ enum handler_result models_list(struct exchange *x)
     buf_add_str(&out, "],\"has_more\":false");
     write_end("first_id", first, &out);
     write_end("last_id", last, &out);
+    /* Codex wants its own form of the list. An entry there replaces the instructions that Codex has
+     * for a model, and we have none to give: no entry leaves it with its own. */
+    if (strstr(x->query, "client_version=") != NULL)
+        buf_add_str(&out, ",\"models\":[]");
     buf_add_char(&out, '}');
     exchange_respond(x, 200, "application/json", "", out.data, out.len);
     buf_free(&out);

@@ -101,7 +101,8 @@
     X(tool_choice, OBJECT, 0, 0, IN_TURNS, OWN)                                                    \
     X(thinking, OBJECT, 0, 0, IN_TURNS, OWN)                                                       \
     X(output_config, OBJECT, 0, 0, IN_TURNS, OWN)                                                  \
-    X(output_format, OBJECT, 0, 0, IN_TURNS, OWN) /* its older place */
+    X(output_format, OBJECT, 0, 0, IN_TURNS, OWN) /* its older place */                            \
+    X(thread, ANY, 0, 0, IN_TURNS, OWN)           /* a conversation that the server keeps */
 
 enum param_type { PARAM_NUMBER, PARAM_INTEGER, PARAM_BOOL, PARAM_STRING, PARAM_OBJECT, PARAM_ARRAY,
                   PARAM_OBJECTS, PARAM_STOP, PARAM_BIAS, PARAM_CHOICE, PARAM_ANY };

@@ -18,12 +18,12 @@
 
 /* ---- events ---- */
 
-/* event: TYPE, data: {"type":…,"sequence_number":… without the closing brace */
-static struct buf *begin_event(struct responses_call *r, const char *type)
+/* event: STEM.WHAT, data: {"type":…,"sequence_number":… without the closing brace */
+static struct buf *begin_event(struct responses_call *r, const char *stem, const char *what)
 {
     buf_clear(&r->event);
-    buf_printf(&r->event, "event: %s\ndata: {\"type\":\"%s\",\"sequence_number\":%u", type, type,
-               r->sequence++);
+    buf_printf(&r->event, "event: %s.%s\ndata: {\"type\":\"%s.%s\",\"sequence_number\":%u", stem,
+               what, stem, what, r->sequence++);
     return &r->event;
 }
 
@@ -44,33 +44,10 @@ static void end_event(struct responses_call *r)
     r->said_ns = clock_now_ns();
 }
 
-/* What an event of the last item says of it, as far as it has that. */
-static struct buf *begin_item_event(struct responses_call *r, const char *type, bool has_part)
-{
-    struct buf *out = begin_event(r, type);
-    char id[RESPONSES_ITEM_ID_MAX];
-
-    responses_output_id(r, r->n_items - 1, id);
-    buf_printf(out, ",\"item_id\":\"%s\",\"output_index\":%u", id, r->n_items - 1);
-    if (has_part)
-        buf_add_str(out, ",\"content_index\":0");
-    return out;
-}
-
-/* added or done. */
-static void say_item(struct responses_call *r, const char *type, const char *status, bool is_full)
-{
-    struct buf *out = begin_event(r, type);
-
-    buf_printf(out, ",\"output_index\":%u,\"item\":", r->n_items - 1);
-    responses_write_item(r, r->n_items - 1, status, is_full, out);
-    end_event(r);
-}
-
-static void say_response(struct responses_call *r, const char *type, enum response_status status,
+static void say_response(struct responses_call *r, const char *what, enum response_status status,
                          const char *failure)
 {
-    struct buf *out = begin_event(r, type);
+    struct buf *out = begin_event(r, "response", what);
 
     buf_add_str(out, ",\"response\":");
     responses_write_before(r, status, failure, out);
@@ -82,104 +59,100 @@ static void say_response(struct responses_call *r, const char *type, enum respon
     end_event(r);
 }
 
-/* ---- output items: the words of each kind ---- */
-
-enum item_kind { ITEM_MESSAGE, ITEM_REASONING, ITEM_FUNCTION, ITEM_CUSTOM };
-
-static const struct item_words {
-    const char *delta, *done; /* events */
-    const char *text;         /* what done calls the whole text */
-    bool has_part;            /* it is content, in a part of its own */
-    const char *more;         /* of the events of its text */
-} item_words[] = {
-    [ITEM_MESSAGE] = {"response.output_text.delta", "response.output_text.done", "text", true,
-                      ",\"logprobs\":[]"},
-    [ITEM_REASONING] = {"response.reasoning_text.delta", "response.reasoning_text.done", "text",
-                        true, ""},
-    [ITEM_FUNCTION] = {"response.function_call_arguments.delta",
-                       "response.function_call_arguments.done", "arguments", false, ""},
-    [ITEM_CUSTOM] = {"response.custom_tool_call_input.delta",
-                     "response.custom_tool_call_input.done", "input", false, ""},
-};
+/* ---- the last item ---- */
 
 static struct block *last_block(const struct responses_call *r)
 {
     return &r->generation->choice[0].blocks.at[r->n_items - 1];
 }
 
-static enum item_kind kind_of(const struct responses_call *r, const struct block *b)
+static const struct item_words *last_words(const struct responses_call *r)
 {
-    if (b->channel != CHANNEL_CALL)
-        return b->channel == CHANNEL_REASONING ? ITEM_REASONING : ITEM_MESSAGE;
-    return responses_is_custom(r, b) ? ITEM_CUSTOM : ITEM_FUNCTION;
+    return &item_words[responses_kind(r, last_block(r))];
 }
 
-static void say_delta(struct responses_call *r, const struct item_words *w, const char *text,
-                      size_t len)
+/* Of what it says, or of its part. */
+static struct buf *begin_item_event(struct responses_call *r, const char *stem, const char *what)
 {
-    if (len == 0)
-        return;
-    struct buf *out = begin_item_event(r, w->delta, w->has_part);
-    buf_add_str(out, ",\"delta\":");
-    buf_add_json_string(out, text, len);
-    buf_add_str(out, w->more);
+    struct buf *out = begin_event(r, stem, what);
+    char id[RESPONSES_ITEM_ID_MAX];
+
+    responses_output_id(r, r->n_items - 1, id);
+    buf_printf(out, ",\"item_id\":\"%s\",\"output_index\":%u%s", id, r->n_items - 1,
+               last_words(r)->index);
+    return out;
+}
+
+static void say_item(struct responses_call *r, const char *what, const char *status, bool is_full)
+{
+    struct buf *out = begin_event(r, "response.output_item", what);
+
+    buf_printf(out, ",\"output_index\":%u,\"item\":", r->n_items - 1);
+    responses_write_item(r, r->n_items - 1, status, is_full, out);
     end_event(r);
+}
+
+static void say_part(struct responses_call *r, const char *what, bool is_full)
+{
+    if (last_words(r)->part == NULL)
+        return;
+    struct buf *out = begin_item_event(r, last_words(r)->part_stem, what);
+    buf_add_str(out, ",\"part\":");
+    responses_write_part(r, last_block(r), is_full, out);
+    end_event(r);
+}
+
+/* "delta", or the whole text under its name. */
+static void say_text(struct responses_call *r, const char *what, const char *name, const char *text,
+                     size_t len)
+{
+    struct buf *out = begin_item_event(r, last_words(r)->stem, what);
+
+    buf_printf(out, ",\"%s\":", name);
+    buf_add_json_string(out, text, len);
+    buf_add_str(out, last_words(r)->more);
+    end_event(r);
+}
+
+static void say_delta(struct responses_call *r, const char *text, size_t len)
+{
+    if (len > 0)
+        say_text(r, "delta", "delta", text, len);
 }
 
 /* What the arguments so far, or in the end, are as the input of a custom tool. */
-static void say_custom_delta(struct responses_call *r, struct block *b, bool is_end)
+static void say_custom_delta(struct responses_call *r, bool is_end)
 {
-    const char *arguments = buf_text(&b->text);
-    size_t before = r->custom.text.len, len = buf_pending(&b->text);
+    struct buf *arguments = &last_block(r)->text, *input = &r->custom.text;
+    size_t before = input->len;
 
     if (is_end)
-        custom_input_end(&r->custom, arguments, len);
+        custom_input_end(&r->custom, buf_text(arguments), buf_pending(arguments));
     else
-        custom_input_read(&r->custom, arguments, len);
-    say_delta(r, &item_words[ITEM_CUSTOM], r->custom.text.data + before,
-              r->custom.text.len - before);
-}
-
-static void say_part(struct responses_call *r, const char *type, bool is_full)
-{
-    struct buf *out = begin_item_event(r, type, true);
-
-    buf_add_str(out, ",\"part\":");
-    responses_write_part(last_block(r), is_full, out);
-    end_event(r);
+        custom_input_read(&r->custom, buf_text(arguments), buf_pending(arguments));
+    say_delta(r, buf_text(input) + before, input->len - before);
 }
 
 static void open_item(struct responses_call *r)
 {
     r->n_items++;
     r->is_open = true;
-    say_item(r, "response.output_item.added", "in_progress", false);
-    if (item_words[kind_of(r, last_block(r))].has_part)
-        say_part(r, "response.content_part.added", false);
+    say_item(r, "added", "in_progress", false);
+    say_part(r, "added", false);
 }
 
 static void close_item(struct responses_call *r, const char *status)
 {
     if (!r->is_open)
         return;
-    struct block *b = last_block(r);
-    enum item_kind kind = kind_of(r, b);
-    const struct item_words *w = &item_words[kind];
-    if (kind == ITEM_CUSTOM)
-        say_custom_delta(r, b, true);
-    struct buf *text = kind == ITEM_CUSTOM ? &r->custom.text : &b->text;
-    struct buf *out = begin_item_event(r, w->done, w->has_part);
-    if (kind == ITEM_FUNCTION) {
-        buf_add_str(out, ",\"name\":");
-        buf_add_json_string(out, b->name, strlen(b->name));
+    struct buf *text = &last_block(r)->text;
+    if (responses_kind(r, last_block(r)) == ITEM_CUSTOM) {
+        say_custom_delta(r, true);
+        text = &r->custom.text;
     }
-    buf_printf(out, ",\"%s\":", w->text);
-    buf_add_json_string(out, buf_text(text), buf_pending(text));
-    buf_add_str(out, w->more);
-    end_event(r);
-    if (w->has_part)
-        say_part(r, "response.content_part.done", true);
-    say_item(r, "response.output_item.done", status, true);
+    say_text(r, "done", last_words(r)->text, buf_text(text), buf_pending(text));
+    say_part(r, "done", true);
+    say_item(r, "done", status, true);
     buf_free(&r->custom.text);
     r->custom = (struct custom_input){0};
     r->is_open = false;
@@ -189,8 +162,8 @@ static void close_item(struct responses_call *r, const char *status)
 
 static void open_stream(struct generation *g)
 {
-    say_response(responses_of(g), "response.created", RESPONSE_IN_PROGRESS, NULL);
-    say_response(responses_of(g), "response.in_progress", RESPONSE_IN_PROGRESS, NULL);
+    say_response(responses_of(g), "created", RESPONSE_IN_PROGRESS, NULL);
+    say_response(responses_of(g), "in_progress", RESPONSE_IN_PROGRESS, NULL);
 }
 
 static void write_part(struct choice *c, const struct part *part)
@@ -203,12 +176,10 @@ static void write_part(struct choice *c, const struct part *part)
     }
     if (part->channel == CHANNEL_CALL || r->n_items == 0)
         return;
-    struct block *b = last_block(r);
-    enum item_kind kind = kind_of(r, b);
-    if (kind == ITEM_CUSTOM)
-        say_custom_delta(r, b, false);
+    if (responses_kind(r, last_block(r)) == ITEM_CUSTOM)
+        say_custom_delta(r, false);
     else
-        say_delta(r, &item_words[kind], part->text, part->len);
+        say_delta(r, part->text, part->len);
 }
 
 static enum response_status status_of(const struct generation *g)
@@ -227,8 +198,7 @@ static void close_stream(struct generation *g)
     struct responses_call *r = responses_of(g);
     enum response_status status = status_of(g);
 
-    say_response(r, status == RESPONSE_COMPLETED ? "response.completed" : "response.incomplete",
-                 status, NULL);
+    say_response(r, status == RESPONSE_COMPLETED ? "completed" : "incomplete", status, NULL);
     responses_keep(r, status);
 }
 
@@ -251,8 +221,7 @@ static void fail_stream(struct generation *g, enum api_error error, const char *
     buf_printf(&failure, "{\"code\":\"%s\",\"message\":", failure_code(error));
     buf_add_json_string(&failure, buf_text(&printable), buf_pending(&printable));
     buf_add_char(&failure, '}');
-    say_response(r, "response.failed",
-                 error == ERROR_CANCELLED ? RESPONSE_CANCELLED : RESPONSE_FAILED,
+    say_response(r, "failed", error == ERROR_CANCELLED ? RESPONSE_CANCELLED : RESPONSE_FAILED,
                  buf_text(&failure));
     buf_free(&failure);
     buf_free(&printable);
@@ -262,10 +231,11 @@ static void say_progress(struct generation *g)
 {
     struct responses_call *r = responses_of(g);
 
-    if (clock_now_ns() - r->said_ns < PROGRESS_S * NS_PER_S)
+    if (clock_now_ns() - r->said_ns < PROGRESS_S * NS_PER_S ||
+        exchange_pending_bytes(g->x) > OUTPUT_LOW_MARK) /* it does not read: no more of these */
         generation_comment(g);
     else
-        say_response(r, "response.in_progress", RESPONSE_IN_PROGRESS, NULL);
+        say_response(r, "in_progress", RESPONSE_IN_PROGRESS, NULL);
 }
 
 /* ---- the whole ---- */
@@ -312,7 +282,7 @@ void responses_forget(struct generation *g)
     json_writer_free(&r->writer);
     json_free(&r->keeping);
     free(r->turns);
-    buf_free(&r->lead);
+    json_free(&r->lead);
     buf_free(&r->reasoning);
     buf_free(&r->input);
     buf_free(&r->item_at);

@@ -42,6 +42,7 @@ struct responses_call {
     /* --- the request, while it is prepared --- */
     struct conversation conversation;
     uint32_t phase;
+    bool is_prepared;
     struct turn *previous; /* shared: what is continued */
     struct turn **turns;   /* owned: from the first one to previous, borrowed */
     size_t n_turns;
@@ -52,11 +53,12 @@ struct responses_call {
     size_t n_taken;                        /* of all of them */
     struct turn *referred;                 /* shared: whose output and input are below, once read */
     struct json_object *referred_items[2]; /* owned */
-    struct buf lead;                       /* owned: the system message in front, while it grows */
-    bool has_lead, is_lead_over;
+    struct json_object *lead;              /* owned: texts of the system message in front */
+    bool is_lead_over;
     struct json_object *assistant; /* in the conversation: the message that items still join */
     bool has_content, has_calls;   /* of it */
     struct buf reasoning;          /* owned: of the assistant's message that follows */
+    bool has_summary;              /* of the reasoning */
     struct json_object *customs;   /* owned: names of the custom tools */
     struct json_object *keeping;   /* owned: the item that is written */
     struct json_writer *writer;    /* owned */
@@ -123,7 +125,7 @@ void responses_write_after(const struct responses_call *r, enum response_status 
                            struct buf *out);
 void responses_write_output(struct responses_call *r, enum response_status status, struct buf *out);
 /* Item i, or the one part of its content, as it begins, or with what it says. */
-void responses_write_part(struct block *b, bool is_full, struct buf *out);
+void responses_write_part(struct responses_call *r, struct block *b, bool is_full, struct buf *out);
 void responses_write_item(struct responses_call *r, uint32_t i, const char *status, bool is_full,
                           struct buf *out);
 
@@ -139,8 +141,19 @@ void responses_output_id(const struct responses_call *r, uint32_t i,
 bool responses_split_id(const char *item, char response[RESPONSE_ID_MAX], bool *is_input,
                         size_t *index);
 
-/* Is the block a call of a custom tool? */
-bool responses_is_custom(const struct responses_call *r, const struct block *b);
+/* What a block of the answer is as an item. Reasoning is content, or all of it the summary when one
+ * was asked for: that is what clients that ask show and send back. */
+enum item_kind { ITEM_MESSAGE, ITEM_REASONING, ITEM_SUMMARY, ITEM_FUNCTION, ITEM_CUSTOM };
+struct item_words {
+    const char *type, *prefix; /* the item's, and what its id begins with */
+    const char *head;          /* of the item, up to the list of its parts, or of a call */
+    const char *part;          /* of its one part, up to the text; NULL: it has none */
+    const char *stem, *text;   /* of the events of its text; what done calls the whole of it */
+    const char *part_stem;     /* of the events of its part */
+    const char *index, *more;  /* further members of events: of both kinds; of its text */
+};
+extern const struct item_words item_words[];
+enum item_kind responses_kind(const struct responses_call *r, const struct block *b);
 /* Read on in the arguments of a custom tool's call: what is decided of its input. */
 void custom_input_read(struct custom_input *c, const char *arguments, size_t len);
 /* After the last of them: arguments of another form are the input as they are. */

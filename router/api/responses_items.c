@@ -110,22 +110,35 @@ static int put_content(struct json_object *message, const struct json_object *it
  * know a system message at the beginning only. */
 void responses_add_lead(struct responses_call *r, const struct json_object *text)
 {
-    size_t len;
-    const char *s = json_string(text, &len);
+    if (r->lead == NULL)
+        r->lead = json_new_array();
+    json_append(r->lead, json_share(text));
+}
 
-    if (r->has_lead)
-        buf_add_str(&r->lead, "\n\n");
-    buf_add(&r->lead, s, len);
-    r->has_lead = true;
+static struct json_object *join_lead(const struct responses_call *r)
+{
+    struct buf joined = {0};
+    size_t len;
+
+    if (json_length(r->lead) == 1)
+        return json_share(json_at(r->lead, 0));
+    for (size_t i = 0; i < json_length(r->lead); i++) {
+        const char *s = json_string(json_at(r->lead, i), &len);
+        if (i > 0)
+            buf_add_str(&joined, "\n\n");
+        buf_add(&joined, s, len);
+    }
+    struct json_object *text = json_new_string(buf_text(&joined), buf_pending(&joined));
+    buf_free(&joined);
+    return text;
 }
 
 static void end_lead(struct responses_call *r)
 {
-    if (r->has_lead && !r->is_lead_over)
-        json_put_string(conversation_add(&r->conversation, "system"), "content", buf_text(&r->lead),
-                        buf_pending(&r->lead));
+    if (r->lead != NULL)
+        json_put(conversation_add(&r->conversation, "system"), "content", join_lead(r));
+    json_free(&r->lead);
     r->is_lead_over = true;
-    buf_free(&r->lead);
 }
 
 static int take_lead(struct responses_call *r, const struct json_object *item, const char *at,
@@ -234,14 +247,21 @@ static int take_message(struct responses_call *r, const struct json_object *item
     return responses_refuse(e, where, role, "user, assistant, system or developer");
 }
 
-static int check_call_id(const struct json_object *id, const char *at, struct param_error *e)
+/* A string; of a call one that no call without its result has. */
+static int check_call_id(const struct responses_call *r, const struct json_object *id, bool is_new,
+                         const char *at, struct param_error *e)
 {
     char where[RESPONSES_AT_SIZE];
 
-    if (is_string(id))
-        return 0;
     snprintf(where, sizeof where, "%s.call_id", at);
-    return responses_refuse(e, where, id, "a string");
+    if (!is_string(id))
+        return responses_refuse(e, where, id, "a string");
+    const struct json_object *other = json_get(r->conversation.calls, json_string(id, NULL));
+    if (is_new && is_string(other))
+        return param_refuse(e, ERROR_INVALID_BODY, where,
+                            "%s: \"%.64s\" is that of another call that has no output yet", where,
+                            json_string(id, NULL));
+    return 0;
 }
 
 static int take_call(struct responses_call *r, const struct json_object *item,
@@ -249,7 +269,7 @@ static int take_call(struct responses_call *r, const struct json_object *item,
 {
     const struct json_object *id = json_get(item, "call_id");
 
-    if (check_call_id(id, at, e) != 0)
+    if (check_call_id(r, id, true, at, e) != 0)
         return -EINVAL;
     struct json_object *message = open_message(r, false);
     r->has_calls = true;
@@ -288,7 +308,7 @@ static int take_output(struct responses_call *r, const struct json_object *item,
 
     responses_end_items(r);
     snprintf(where, sizeof where, "%s.call_id", at);
-    if (check_call_id(json_get(item, "call_id"), at, e) != 0 ||
+    if (check_call_id(r, json_get(item, "call_id"), false, at, e) != 0 ||
         conversation_result(&r->conversation, json_get(item, "call_id"), where, &message, e) != 0)
         return -EINVAL;
     return put_content(message, item, "output", at, e);

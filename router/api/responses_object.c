@@ -36,28 +36,45 @@ bool responses_split_id(const char *item, char response[RESPONSE_ID_MAX], bool *
     return true;
 }
 
-bool responses_is_custom(const struct responses_call *r, const struct block *b)
-{
-    return b->channel == CHANNEL_CALL && json_get(r->customs, b->name) != NULL;
-}
-
 static struct block *block_at(const struct responses_call *r, uint32_t i)
 {
     return &r->generation->choice[0].blocks.at[i];
 }
 
+/* ---- items ---- */
+
+const struct item_words item_words[] = {
+    [ITEM_MESSAGE] = {"message", "msg", ",\"role\":\"assistant\",\"content\":[",
+                      "{\"type\":\"output_text\",\"annotations\":[],\"logprobs\":[],\"text\":",
+                      "response.output_text", "text", "response.content_part",
+                      ",\"content_index\":0", ",\"logprobs\":[]"},
+    [ITEM_REASONING] = {"reasoning", "rs", ",\"summary\":[],\"content\":[",
+                        "{\"type\":\"reasoning_text\",\"text\":", "response.reasoning_text", "text",
+                        "response.content_part", ",\"content_index\":0", ""},
+    [ITEM_SUMMARY] = {"reasoning", "rs", ",\"summary\":[",
+                      "{\"type\":\"summary_text\",\"text\":", "response.reasoning_summary_text",
+                      "text", "response.reasoning_summary_part", ",\"summary_index\":0", ""},
+    [ITEM_FUNCTION] = {"function_call", "fc", ",\"arguments\":", NULL,
+                       "response.function_call_arguments", "arguments", NULL, "", ""},
+    [ITEM_CUSTOM] = {"custom_tool_call", "ctc", ",\"input\":", NULL,
+                     "response.custom_tool_call_input", "input", NULL, "", ""},
+};
+
+enum item_kind responses_kind(const struct responses_call *r, const struct block *b)
+{
+    if (b->channel == CHANNEL_CALL)
+        return json_get(r->customs, b->name) != NULL ? ITEM_CUSTOM : ITEM_FUNCTION;
+    if (b->channel == CHANNEL_REASONING)
+        return r->has_summary ? ITEM_SUMMARY : ITEM_REASONING;
+    return ITEM_MESSAGE;
+}
+
 void responses_output_id(const struct responses_call *r, uint32_t i, char id[RESPONSES_ITEM_ID_MAX])
 {
-    const struct block *b = block_at(r, i);
-    const char *prefix = b->channel == CHANNEL_REASONING ? "rs"
-                         : b->channel != CHANNEL_CALL    ? "msg"
-                         : responses_is_custom(r, b)     ? "ctc"
-                                                         : "fc";
+    const char *prefix = item_words[responses_kind(r, block_at(r, i))].prefix;
 
     responses_item_id(r->generation, prefix, "", i, id);
 }
-
-/* ---- items ---- */
 
 static void add_text(struct buf *out, const char *text, size_t len, bool is_full)
 {
@@ -76,60 +93,49 @@ static uint32_t count_calls(const struct responses_call *r, uint32_t end)
 static void write_call(struct responses_call *r, uint32_t i, bool is_full, struct buf *out)
 {
     struct block *b = block_at(r, i);
+    enum item_kind kind = responses_kind(r, b);
     const char *text = buf_text(&b->text);
     size_t len = buf_pending(&b->text);
+    struct custom_input input = {0};
     char id[CALL_ID_SIZE];
 
     generation_call_id(&r->generation->choice[0], count_calls(r, i), id);
     buf_printf(out, ",\"call_id\":\"%s\",\"name\":", id);
     buf_add_json_string(out, b->name, strlen(b->name));
-    if (responses_is_custom(r, b)) {
-        struct custom_input input = {0};
+    buf_add_str(out, item_words[kind].head);
+    if (kind == ITEM_CUSTOM) {
         custom_input_end(&input, text, len);
-        buf_add_str(out, ",\"input\":");
-        add_text(out, buf_text(&input.text), buf_pending(&input.text), is_full);
-        buf_free(&input.text);
-    } else {
-        buf_add_str(out, ",\"arguments\":");
-        add_text(out, text, len, is_full);
+        text = buf_text(&input.text);
+        len = buf_pending(&input.text);
     }
+    add_text(out, text, len, is_full);
+    buf_free(&input.text);
+}
+
+void responses_write_part(struct responses_call *r, struct block *b, bool is_full, struct buf *out)
+{
+    buf_add_str(out, item_words[responses_kind(r, b)].part);
+    add_text(out, buf_text(&b->text), buf_pending(&b->text), is_full);
+    buf_add_char(out, '}');
 }
 
 void responses_write_item(struct responses_call *r, uint32_t i, const char *status, bool is_full,
                           struct buf *out)
 {
     struct block *b = block_at(r, i);
+    const struct item_words *w = &item_words[responses_kind(r, b)];
     char id[RESPONSES_ITEM_ID_MAX];
 
     responses_output_id(r, i, id);
-    buf_printf(out, "{\"id\":\"%s\",\"type\":\"%s\",\"status\":\"%s\"", id,
-               b->channel == CHANNEL_REASONING ? "reasoning"
-               : b->channel != CHANNEL_CALL    ? "message"
-               : responses_is_custom(r, b)     ? "custom_tool_call"
-                                               : "function_call",
-               status);
-    if (b->channel == CHANNEL_CALL) {
+    buf_printf(out, "{\"id\":\"%s\",\"type\":\"%s\",\"status\":\"%s\"", id, w->type, status);
+    if (w->part == NULL) {
         write_call(r, i, is_full, out);
-    } else if (b->channel == CHANNEL_REASONING) {
-        buf_add_str(out, ",\"summary\":[],\"content\":[");
     } else {
-        buf_add_str(out, ",\"role\":\"assistant\",\"content\":[");
-    }
-    if (b->channel != CHANNEL_CALL) {
+        buf_add_str(out, w->head);
         if (is_full)
-            responses_write_part(b, true, out);
+            responses_write_part(r, b, true, out);
         buf_add_char(out, ']');
     }
-    buf_add_char(out, '}');
-}
-
-void responses_write_part(struct block *b, bool is_full, struct buf *out)
-{
-    buf_add_str(out,
-                b->channel == CHANNEL_REASONING
-                    ? "{\"type\":\"reasoning_text\",\"text\":"
-                    : "{\"type\":\"output_text\",\"annotations\":[],\"logprobs\":[],\"text\":");
-    add_text(out, buf_text(&b->text), buf_pending(&b->text), is_full);
     buf_add_char(out, '}');
 }
 

@@ -318,6 +318,7 @@ static int begin(struct responses_call *r, struct param_error *e)
 
     if (check_fields(g, e) != 0 || responses_take_tools(r, e) != 0 || find_previous(r, e) != 0)
         return -EINVAL;
+    r->has_summary = json_get(json_get(g->body, "reasoning"), "summary") != NULL;
     if (instructions != NULL)
         responses_add_lead(r, instructions);
     make_items(g);
@@ -394,5 +395,6 @@ int responses_prepare(struct generation *g, struct param_error *e)
         rc = phases[r->phase](r, e);
         r->phase += rc == 1;
     }
+    r->is_prepared = rc == 1;
     return rc;
 }

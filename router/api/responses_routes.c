@@ -34,7 +34,7 @@ static struct responses_call *find_running(const struct exchange *x, const char 
     struct responses_call *r;
 
     LIST_FOREACH (r, &store_of(x)->running, running) {
-        if (r->owner == responses_owner(x) && strcmp(r->generation->id, id) == 0)
+        if (r->is_prepared && r->owner == responses_owner(x) && strcmp(r->generation->id, id) == 0)
             return r;
     }
     return NULL;

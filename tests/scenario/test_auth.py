@@ -21,6 +21,12 @@ ROUTES = [
     ("POST", "/v1/chat/completions", CHAT, True),
     ("POST", "/v1/completions", COMPLETION, True),
     ("POST", "/v1/embeddings", {"model": "demo", "input": "x"}, True),
+    ("POST", "/v1/messages", CHAT, True),
+    ("POST", "/v1/messages/count_tokens", CHAT, True),
+    ("POST", "/v1/responses", {"model": "demo", "input": "x", "store": False}, True),
+    ("GET", "/v1/responses/demo", None, True),
+    ("POST", "/v1/responses/demo", {}, True),
+    ("DELETE", "/v1/responses/demo", None, True),
     ("POST", "/tokenize", {"prompt": "x"}, True),
     ("POST", "/detokenize", {"tokens": [1]}, True),
     ("POST", "/apply-template", {"messages": CHAT["messages"]}, True),
@@ -31,6 +37,11 @@ ROUTES = [
     ("HEAD", "/", None, False),
     ("HEAD", "/api/hello", None, False),
 ]
+def served(path):
+    """The status of who may: no response of that name is kept."""
+    return 404 if path == "/v1/responses/demo" else 200
+
+
 CREDENTIALS = [
     ({}, False),
     ({"Authorization": f"Bearer {KEY}"}, True),
@@ -59,18 +70,21 @@ def test_every_route_with_every_credential(node):
     for method, path, body, needs_key in ROUTES:
         for headers, is_good in CREDENTIALS:
             got = n.request(method, path, body, headers)
-            want = 200 if is_good or not needs_key else 401
+            want = served(path) if is_good or not needs_key else 401
             assert got.status == want, (method, path, headers, got)
             if want == 401:
-                assert got.error()["code"] == "invalid_api_key"
+                said = got.error()
+                code = None if path.startswith("/v1/messages") else "invalid_api_key"
+                assert (said["type"], said.get("code")) == ("authentication_error", code), got
     assert n.metrics()["cortex_auth_failures_total"] > 0
 
 
 def test_anonymous_on_loopback(node):
     n = node()
     for method, path, body, _ in ROUTES:
-        assert n.request(method, path, body).status == 200, path
-        assert n.request(method, path, body, {"Authorization": "Bearer any"}).status == 200, path
+        assert n.request(method, path, body).status == served(path), path
+        got = n.request(method, path, body, {"Authorization": "Bearer any"})
+        assert got.status == served(path), path
 
 
 def test_models_of_a_key(node):

@@ -167,7 +167,8 @@ def test_what_a_model_can_do(node, name, tools, reasoning):
 
 
 def test_the_simulated_model_can_do_all(node):
-    assert facts(node()) == (True, True, ["completion", "chat", "tools", "reasoning"])
+    assert facts(node()) == (True, True, ["completion", "chat", "tools", "reasoning",
+                                             "embedding"])
 
 
 def test_the_demo_model_reads_what_it_called(node):

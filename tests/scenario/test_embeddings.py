@@ -207,6 +207,8 @@ def test_alone_and_together_are_the_same(node, tmp_path, pooling):
     together = vectors(embed(n, inputs, encoding_format="base64"))
     assert [vectors(embed(n, one, encoding_format="base64"))[0] for one in inputs] == together
     assert vectors(embed(n, inputs, encoding_format="base64", model="small")) == together
+    # what was read before is known, but for a mean every row is needed
+    assert (n.counter("prefix_hit_tokens") > 0) == (pooling == "lasttoken")
 
 
 @pytest.mark.threads

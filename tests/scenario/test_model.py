@@ -60,6 +60,12 @@ def test_answers_are_those_of_transformers(node, name):
         assert usage["prompt_tokens"] == len(answer["prompt_ids"])
         if not checkpoints.is_f32(name) and answer["lead"] < 0.1:
             continue  # rounding to bf16 may take the other way
+        if "tools" in answer and "\ufffd" in answer["text"]:
+            # beside calls there is nothing but UTF-8: the same tokens as a completion
+            alone = completions(n, prompt=answer["prompt_ids"], max_tokens=64)["choices"][0]
+            assert alone["text"] == answer_text(n, answer)
+            assert alone["finish_reason"] == answer["finish"]
+            continue
         prompt = n.post("/detokenize", {"model": "demo", "tokens": answer["prompt_ids"]})
         reasoning, content = checkpoints.split_answer(prompt.json()["prompt"],
                                                       answer_text(n, answer))

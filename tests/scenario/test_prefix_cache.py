@@ -19,8 +19,8 @@ QUESTIONS = ["Which port does the client API of Cortex listen on?", "How do I se
              "Which port serves metrics?", "Hello!", "What is 3 + 4?", "Tell me a story."]
 
 
-def demo(node, **keys):
-    return node(models={"demo": {"simulate": "no", "path": DEMO, "limit_context": 4096, "seats": 32,
+def demo(node, level="info", **keys):
+    return node(instance={"log_level": level}, models={"demo": {"simulate": "no", "path": DEMO, "limit_context": 4096, "seats": 32,
                                  "memory_mb": 1024, **keys}})
 
 
@@ -87,7 +87,7 @@ def test_what_is_counted(node):
 
 def test_conversations_that_share_their_beginning(node):
     """The system prompt is found by a second conversation at once; a branch within a message by the third."""
-    n = demo(node)
+    n = demo(node, level="debug")
     talk(n, 1)
     _, usages = talk(n, 50)
     system = n.post("/tokenize", {"model": "demo", "add_generation_prompt": False, "messages": [
@@ -99,6 +99,10 @@ def test_conversations_that_share_their_beginning(node):
     assert cached(first) == 0 and cached(second) == 0
     assert cached(third) > first["prompt_tokens"] - 32
     assert n.metrics()["cortex_prefix_no_checkpoint_total"] >= 1
+    said = [line["text"] for line in n.log_lines() if "prompt tokens cached" in line["text"]]
+    assert said[0] == f"0 of {said[0].split()[2]} prompt tokens cached, diverged_at=0"
+    assert said[-1].startswith(f"{cached(third)} of {third['prompt_tokens']} prompt tokens cached, ")
+    assert any("no_checkpoint_at=" in text for text in said)
 
 
 def test_the_same_again(node):

@@ -81,7 +81,7 @@ def check_stream(events):
             assert event["output_index"] == len(items) - 1
         if event["type"].endswith(".delta"):
             text += event["delta"]
-        elif event["type"].endswith("content_part.done"):
+        elif event["type"].endswith("_part.done"):
             assert event["part"]["text"] == text
         elif event["type"].endswith(".done") and "item" not in event:
             assert text == event.get("text", event.get("arguments", event.get("input")))
@@ -125,6 +125,25 @@ def test_reasoning(scripted):
     assert message["content"][0]["text"] == "Hello."
     usage = events[-1]["response"]["usage"]
     assert usage["output_tokens_details"]["reasoning_tokens"] == 2
+
+
+def test_reasoning_as_a_summary(scripted):
+    """Whole: clients that ask for one show it, and send it back."""
+    n = scripted()
+    events = stream(n, "think", reasoning={"summary": "auto"})
+    assert types(events)[2:9] == [
+        "output_item.added", "reasoning_summary_part.added", "reasoning_summary_text.delta",
+        "reasoning_summary_text.delta", "reasoning_summary_text.done", "reasoning_summary_part.done",
+        "output_item.done"]
+    assert events[4]["summary_index"] == 0 and "content_index" not in events[4]
+    reasoning, message = check_stream(events)
+    assert reasoning["summary"] == [{"type": "summary_text", "text": "I should look."}]
+    assert "content" not in reasoning
+    again = create(n, [{"role": "user", "content": "think"}, reasoning, message,
+                       {"role": "user", "content": "and?"}])
+    raw = create(n, [{"role": "user", "content": "think"}, *create(n, "think")["output"],
+                     {"role": "user", "content": "and?"}])
+    assert again["usage"]["input_tokens"] == raw["usage"]["input_tokens"]
 
 
 def test_calls(scripted):
@@ -408,6 +427,14 @@ def test_what_asks_for_nothing(node):
     create(node(), background=False, include=["reasoning.encrypted_content"], top_logprobs=0,
            truncation="auto", tools=[{"type": "web_search"}, {"type": "namespace", "name": "x"}],
            tool_choice="auto", service_tier="auto", safety_identifier="x", max_output_tokens=1)
+
+
+def test_models_as_codex_asks_for_them(node):
+    """It wants "models" of its own form; no entry there is what leaves it its own instructions."""
+    n = node()
+    plain = n.get("/v1/models").json()
+    assert n.get("/v1/models?client_version=0.99.0").json() == {**plain, "models": []}
+    assert "models" not in plain
 
 
 def test_methods(node):

@@ -26,7 +26,7 @@ void stage_open(struct stage *s, const char *model_keys)
 {
     struct err e = {0};
 
-    *s = (struct stage){.epoch = (uint64_t)getpid() << 32, .capacity = 1024, .control = -1};
+    *s = (struct stage){.epoch = (uint64_t)getpid() << 32, .capacity = 2048, .control = -1};
     s->node_fd = memfd_create("node", MFD_CLOEXEC);
     assert_true(s->node_fd >= 0);
     assert_int_equal(ftruncate(s->node_fd, sizeof *s->node), 0);

@@ -222,6 +222,29 @@ static void count_is_the_prompt(void **state)
     drop(&counted);
 }
 
+/* The template does not see it, so it stays what it is. */
+static void a_format_stays_as_it_is(void **state)
+{
+    static const char json[] =
+        "{\"kind\":\"chat\",\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],"
+        "\"format\":{\"type\":\"json_schema\",\"schema\":{\"type\":\"object\","
+        "\"properties\":{\"<|im_end|>\":{\"const\":\"<|im_end|>\"}}}}}";
+    struct json_object *root;
+    struct params p;
+    struct prompt made = {0};
+    struct err e = {0};
+
+    (void)state;
+    assert_int_equal(json_parse(json, sizeof json - 1, &root, &e), 0);
+    assert_int_equal(params_parse(&p, root, &e), 0);
+    prompt_make(&language, &p, &made);
+    assert_int_equal(made.error.code, 0);
+    const struct json_object *property = json_get(json_get(p.schema, "properties"), "<|im_end|>");
+    assert_string_equal(json_string(json_get(property, "const"), NULL), "<|im_end|>");
+    params_free(&p);
+    drop(&made);
+}
+
 static void marks_of_the_client_are_kept(void **state)
 {
     struct prompt p;
@@ -455,22 +478,40 @@ static void each_message_for_itself(void **state)
     token_ids_free(&said);
 }
 
-static void wrong_tokens_are_refused(void **state)
+/* They are of another model, or the client has changed what it was told. */
+static void tokens_that_say_something_else_do_not_count(void **state)
 {
-    static const char *const wrong[] = {"\"1 x\"", "\"312\"", "\"1  2\"",
-                                        "\"-1\"",  "[1]",     "\"99999999999999999999999\""};
-    char json[512];
+    static const char *const texts[] = {"there", "there and now", "and", ""};
+    struct token_ids foreign = {0};
 
     (void)state;
-    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
-        struct prompt p;
-        snprintf(json, sizeof json,
-                 QUESTION ",{\"role\":\"assistant\",\"content\":\"x\",\"sampled\":%s}]}", wrong[i]);
-        make(&language, json, &p);
-        assert_int_equal(p.error.code, EINVAL);
-        assert_non_null(strstr(p.error.text, "sampled"));
-        drop(&p);
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        struct prompt again, text;
+        struct token_ids said = {0};
+        struct buf after = {0};
+        spell(&language, "there and then", &said);
+        buf_printf(&after, "\"content\":\"%s\"},{\"role\":\"user\",\"content\":\"why\"}]}",
+                   texts[i]);
+        make_with(&language, ANSWER, &said, buf_text(&after), &again);
+        make_with(&language, ANSWER, NULL, buf_text(&after), &text);
+        if (i == 1)
+            expect_same(&again, &text);
+        else /* what stands beside it was a call, as far as can be seen */
+            assert_true(again.ids.n > text.ids.n);
+        drop(&again);
+        drop(&text);
+        token_ids_free(&said);
+        buf_free(&after);
     }
+    struct prompt again, text;
+    const char *after = "\"content\":\"\"},{\"role\":\"user\",\"content\":\"why\"}]}";
+    token_ids_add(&foreign, VOCAB);
+    make_with(&language, ANSWER, &foreign, after, &again);
+    make_with(&language, ANSWER, NULL, after, &text);
+    expect_same(&again, &text);
+    drop(&again);
+    drop(&text);
+    token_ids_free(&foreign);
 }
 
 int main(void)
@@ -481,6 +522,7 @@ int main(void)
         cmocka_unit_test(other_added_tokens_count),
         cmocka_unit_test(abilities),
         cmocka_unit_test(count_is_the_prompt),
+        cmocka_unit_test(a_format_stays_as_it_is),
         cmocka_unit_test(marks_of_the_client_are_kept),
         cmocka_unit_test(names_cannot_be_broken),
         cmocka_unit_test(parts_are_joined_for_templates_of_strings),
@@ -489,7 +531,7 @@ int main(void)
         cmocka_unit_test(thoughts_that_are_dropped_are_not_put_back),
         cmocka_unit_test(answers_without_thoughts),
         cmocka_unit_test(each_message_for_itself),
-        cmocka_unit_test(wrong_tokens_are_refused),
+        cmocka_unit_test(tokens_that_say_something_else_do_not_count),
     };
 
     return cmocka_run_group_tests(tests, load_both, free_both);

@@ -197,7 +197,7 @@ static const struct {
      ERROR_UNSUPPORTED_PARAMETER, "input[0].content[0]"},
     {IN("{\"type\":\"function_call\",\"name\":\"f\"}"), ERROR_INVALID_BODY, "input[0].call_id"},
     {IN("{\"type\":\"function_call\",\"call_id\":\"c\"}"), ERROR_INVALID_BODY, "input[0]"},
-    {IN(CALL "," CALL), ERROR_INVALID_BODY, "input[1]"},
+    {IN(CALL "," CALL), ERROR_INVALID_BODY, "input[1].call_id"},
     {IN(DONE), ERROR_INVALID_BODY, "input[0].call_id"},
     {IN(CALL "," DONE "," DONE), ERROR_INVALID_BODY, "input[2].call_id"},
     {IN(CALL ",{\"type\":\"function_call_output\",\"call_id\":\"c1\"}"), ERROR_INVALID_BODY,

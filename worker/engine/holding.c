@@ -94,6 +94,7 @@ bool holding_begin(struct holdings *h, struct sequence *q, bool is_alone)
     marks_begin(q, hit.n_tokens, hit.n_matched);
     if (!atomic_load_explicit(&q->is_admitted, memory_order_relaxed)) { /* it had not given way */
         q->n_cached = hit.n_tokens < q->n_prompt ? hit.n_tokens : q->n_prompt;
+        q->n_matched = hit.n_matched;
         q->miss = hit.miss;
     }
     return true;

@@ -294,9 +294,22 @@ static void count_hit(struct worker_counters *c, const struct sequence *s)
 {
     counter_add(&c->prefix_hits, s->n_cached > 0);
     counter_add(&c->prefix_hit_tokens, s->n_cached);
-#define X(constant, counter) counter_add(&c->counter, s->miss == (constant));
+#define X(constant, counter, text) counter_add(&c->counter, s->miss == (constant));
     PREFIX_MISSES(X)
 #undef X
+}
+
+static void log_hit(const struct sequence *s)
+{
+    static const char *const misses[] = {
+        [PREFIX_WHOLE] = "known",
+#define X(constant, counter, text) [constant] = text,
+        PREFIX_MISSES(X)
+#undef X
+    };
+
+    log_event(LOG_REQUEST, LOG_DEBUG, s->request->id, "%u of %u prompt tokens cached, %s=%u",
+              s->n_cached, s->n_prompt, misses[s->miss], s->n_matched);
 }
 
 /* Compute has found out how much of it is in the prefix cache. */
@@ -306,6 +319,7 @@ static bool is_admitted(struct llm *m, struct sequence *s)
     if (!atomic_load_explicit(&s->is_admitted, memory_order_acquire))
         return false;
     count_hit(m->engine.reply->counters, s);
+    log_hit(s);
     accept(m, s, s->n_prompt, s->n_cached);
     return true;
 }

@@ -32,13 +32,13 @@ struct prefix_limits {
     bool is_keeping;            /* false: all is free again once its sequence is gone */
 };
 
-/* Why a prompt could not use more; X(constant, counter) */
+/* Why a prompt could not use more; X(constant, counter, text) */
 #define PREFIX_MISSES(X) \
-    X(PREFIX_DIVERGED, prefix_diverged)           /* nothing began like this before */ \
-    X(PREFIX_EVICTED, prefix_evicted)             /* it was there once */ \
-    X(PREFIX_NO_CHECKPOINT, prefix_no_checkpoint) /* the tokens are known, but no state */
+    X(PREFIX_DIVERGED, prefix_diverged, "diverged_at") /* nothing went on like this before */ \
+    X(PREFIX_EVICTED, prefix_evicted, "evicted_at")    /* it was there once */ \
+    X(PREFIX_NO_CHECKPOINT, prefix_no_checkpoint, "no_checkpoint_at") /* known, but no state */
 
-#define X(constant, counter) constant,
+#define X(constant, counter, text) constant,
 enum prefix_miss { PREFIX_WHOLE, PREFIX_MISSES(X) PREFIX_MISSES_N };
 #undef X
 

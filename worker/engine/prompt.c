@@ -70,6 +70,17 @@ static int walk_strings(struct json_object *o, string_fn *fn, void *ctx)
     return rc;
 }
 
+/* All that the template may see: a format is for the answer. */
+static int walk_shown(struct json_object *root, string_fn *fn, void *ctx)
+{
+    int rc = 0;
+
+    for (struct json_iterator it = json_members(root); rc == 0 && json_next(&it);)
+        if (strcmp(it.key, "format") != 0)
+            rc = walk_strings(it.value, fn, ctx);
+    return rc;
+}
+
 struct breaker {
     struct specials specials;
     uint32_t seen; /* bit i: the request has U+FDD0 + i */
@@ -141,7 +152,7 @@ static bool take_point(struct breaker *b, char point[BREAK_LEN])
 /* Break the look-alikes in all the template will see. */
 static int break_specials(struct breaker *b, struct json_object *root)
 {
-    int rc = walk_strings(root, note_marks, b);
+    int rc = walk_shown(root, note_marks, b);
 
     if (rc != 0)
         return rc;
@@ -150,7 +161,7 @@ static int break_specials(struct breaker *b, struct json_object *root)
                        "the messages use all of U+FDD0 to U+FDEF, which are no "
                        "characters");
     b->has_point = take_point(b, b->point);
-    return walk_strings(root, break_string, b);
+    return walk_shown(root, break_string, b);
 }
 
 /* Take the marks out again and note where they were. */
@@ -376,9 +387,8 @@ static int make_from_messages(const struct language *l, struct params *p, struct
                                              &out->is_unconstrained, e) != 0)
         return -e->code;
     tokenizer_each_special(l->tokenizer, add_special, &b.specials);
-    int rc = sampled_take(&sampled, l, p->messages, e);
-    if (rc == 0)
-        rc = break_specials(&b, p->root);
+    sampled_take(&sampled, l, p->messages);
+    int rc = break_specials(&b, p->root);
     if (rc == 0)
         rc = begin_rendering(&r, l, p, e);
     if (rc == 0)

@@ -3,8 +3,6 @@
 #include "base/check.h"
 
 #include <ctype.h>
-#include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,35 +12,75 @@
 
 /* --- what the request has --- */
 
-static int parse_ids(const char *text, size_t len, uint32_t vocab, struct token_ids *ids,
-                     struct err *e)
+/* Numbers with a space between: params_parse has checked the form. False: none of this model. */
+static bool parse_ids(const char *text, uint32_t vocab, struct token_ids *ids)
 {
-    for (size_t i = 0; i < len;) {
-        uint64_t id = 0;
-        size_t begin = i;
-        while (i < len && isdigit((unsigned char)text[i]) && id < vocab)
-            id = 10 * id + (uint64_t)(text[i++] - '0');
-        if (i == begin || id >= vocab || (i < len && text[i++] != ' '))
-            return err_set(
-                e, EINVAL,
-                "sampled: found \"%.16s\", expected tokens below %u with a space between",
-                text + begin, vocab);
+    char *end;
+
+    for (;; text = end + 1) {
+        unsigned long id = strtoul(text, &end, 10);
+        if (id >= vocab)
+            return false;
         token_ids_add(ids, (uint32_t)id);
+        if (*end == '\0')
+            return true;
     }
-    return 0;
 }
 
-static bool has_text(const struct json_object *message, const char *name)
+struct saying {
+    struct buf text; /* of the tokens */
+    bool is_complete;
+};
+
+static bool is_space(char c)
 {
-    const struct json_object *v = json_get(message, name);
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+static void look_for(void *ctx, const char *text, size_t len)
+{
+    struct saying *s = ctx;
+
+    for (; len > 0 && is_space(text[0]); len--)
+        text++;
+    while (len > 0 && is_space(text[len - 1]))
+        len--;
+    s->is_complete &=
+        len == 0 || memmem(buf_text(&s->text), buf_pending(&s->text), text, len) != NULL;
+}
+
+static bool has_reasoning(const struct json_object *message)
+{
+    const struct json_object *reasoning = json_get(message, "reasoning_content");
     size_t len = 0;
 
-    if (v != NULL && json_type_of(v) == JSON_STRING)
-        json_string(v, &len);
+    if (reasoning != NULL)
+        json_string(reasoning, &len);
     return len > 0;
 }
 
-/* False: its reasoning is not among its tokens. */
+/* Whether the tokens say what the message does: they may be of a model that had its name before. */
+static bool says(const struct language *l, const struct token_ids *ids,
+                 const struct json_object *message)
+{
+    struct saying s = {.is_complete = true};
+    const struct json_object *reasoning = json_get(message, "reasoning_content");
+    struct detokenizer d;
+    size_t len;
+
+    detokenizer_init(&d, l->tokenizer, true);
+    for (size_t i = 0; i < ids->n; i++)
+        detokenizer_push(&d, ids->id[i], &s.text);
+    params_message_text(message, look_for, &s);
+    if (has_reasoning(message)) {
+        const char *text = json_string(reasoning, &len);
+        look_for(&s, text, len);
+    }
+    buf_free(&s.text);
+    return s.is_complete;
+}
+
+/* False: what begins the reasoning, or ends it, is not among the tokens. */
 static bool find_start(const struct language *l, const struct json_object *message,
                        struct sampled *s)
 {
@@ -53,34 +91,25 @@ static bool find_start(const struct language *l, const struct json_object *messa
         s->start = s->ids.id[i] == l->think_end ? SAMPLED_IN_THOUGHT : SAMPLED_BEFORE_THOUGHT;
         return true;
     }
-    return !has_text(message, "reasoning_content");
+    return !has_reasoning(message);
 }
 
-int sampled_take(struct sampled_list *s, const struct language *l, struct json_object *messages,
-                 struct err *e)
+void sampled_take(struct sampled_list *s, const struct language *l, struct json_object *messages)
 {
     *s = (struct sampled_list){0};
     for (size_t i = 0; i < json_length(messages); i++) {
         struct json_object *message = json_at(messages, i);
         const struct json_object *value = json_get(message, "sampled");
         struct sampled one = {.message = i};
-        size_t len;
         if (value == NULL)
             continue;
-        if (json_type_of(value) != JSON_STRING)
-            return err_set(e, EINVAL, "sampled: found %s, expected string",
-                           json_type_name(json_type_of(value)));
-        const char *text = json_string(value, &len);
-        int rc = parse_ids(text, len, l->vocab, &one.ids, e);
-        one.is_used = rc == 0 && one.ids.n > 0 && find_start(l, message, &one);
+        one.is_used = parse_ids(json_string(value, NULL), l->vocab, &one.ids) &&
+                      find_start(l, message, &one) && says(l, &one.ids, message);
         s->at = reallocarray(s->at, s->n + 1, sizeof *s->at);
         CHECK(s->at != NULL);
         s->at[s->n++] = one;
         json_remove(message, "sampled");
-        if (rc != 0)
-            return rc;
     }
-    return 0;
 }
 
 void sampled_free(struct sampled_list *s)
@@ -187,7 +216,7 @@ static void find_marks(const struct sampled_list *s, const struct buf *text, con
 /* The <think> and the line ends in front of a mark; NULL: something else is there. */
 static const char *find_think(const char *begin, const char *at)
 {
-    while (at > begin && strchr(" \t\r\n", at[-1]) != NULL)
+    while (at > begin && is_space(at[-1]))
         at--;
     size_t len = strlen(THINK);
     return (size_t)(at - begin) >= len && memcmp(at - len, THINK, len) == 0 ? at - len : NULL;

@@ -35,9 +35,8 @@ struct sampled_list {
     struct buf text; /* of the prompt, without what they stand for */
 };
 
-/* Takes "sampled" out of all messages. 0; -EINVAL with the sentence. */
-int sampled_take(struct sampled_list *s, const struct language *l, struct json_object *messages,
-                 struct err *e);
+/* Takes "sampled" out of all messages. */
+void sampled_take(struct sampled_list *s, const struct language *l, struct json_object *messages);
 void sampled_free(struct sampled_list *s);
 
 /* Renders messages to text: 0, or an error. */

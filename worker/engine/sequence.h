@@ -105,8 +105,9 @@ struct sequence {
     bool is_running;
 
     /* --- results: compute writes, loop reads --- */
-    _Atomic bool is_admitted;      /* from here on these two are fixed */
+    _Atomic bool is_admitted;      /* from here on the next three are fixed */
     uint32_t n_cached;             /* tokens found in the prefix cache at first */
+    uint32_t n_matched;            /* tokens it knew, with a state or without */
     enum prefix_miss miss;         /* why not more */
     struct result *results;        /* owned: [SEQUENCE_RING] */
     struct result_top *tops;       /* owned: [SEQUENCE_RING][n_top], NULL without */

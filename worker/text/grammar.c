@@ -16,7 +16,6 @@ int grammar_make(const struct grammar_vocab *v, const struct nfa *n, uint32_t ro
     atomic_init(&g->refs, 1);
     g->vocab = v;
     g->root = root;
-    g->parts_max = limits->mask_bytes;
     automaton_copy(&g->automaton, &v->base);
     int rc = automaton_add(&g->automaton, n, &budget, e);
     if (rc == 0 && !automaton_finish(&g->automaton, root))
@@ -25,8 +24,7 @@ int grammar_make(const struct grammar_vocab *v, const struct nfa *n, uint32_t ro
         grammar_unref(&g);
         return rc;
     }
-    g->parts = calloc(g->automaton.n_states - v->base.n_states + 1, sizeof *g->parts);
-    CHECK(g->parts != NULL);
+    g->parts = part_table_new(g->automaton.n_states - v->base.n_states, limits->mask_bytes);
     *out = g;
     return 0;
 }
@@ -45,10 +43,7 @@ void grammar_unref(struct grammar **grammar)
     /* acq_rel: who frees has seen what all others did with it. */
     if (g == NULL || atomic_fetch_sub_explicit(&g->refs, 1, memory_order_acq_rel) > 1)
         return;
-    for (uint32_t i = 0; g->parts != NULL && i < g->automaton.n_states - g->vocab->base.n_states;
-         i++)
-        mask_part_free(atomic_load_explicit(&g->parts[i], memory_order_relaxed));
-    free(g->parts);
+    part_table_free(&g->parts);
     automaton_free(&g->automaton);
     free(g);
 }
@@ -56,35 +51,16 @@ void grammar_unref(struct grammar **grammar)
 size_t grammar_memory(const struct grammar *g)
 {
     return sizeof *g + automaton_memory(&g->automaton) +
-           (g->automaton.n_states - g->vocab->base.n_states) * sizeof *g->parts +
-           atomic_load_explicit(&g->parts_bytes, memory_order_relaxed);
+           (g->automaton.n_states - g->vocab->base.n_states) * sizeof *g->parts->by_state +
+           part_table_memory(g->parts);
 }
 
-/* Of several threads that make the same part, the first one's stays. */
-const struct mask_part *grammar_part(struct grammar *g, uint32_t state, bool *is_lent)
+const struct mask_part *grammar_part(struct grammar *g, uint32_t state, struct mask_part **own)
 {
     const struct grammar_vocab *v = g->vocab;
-    bool is_base = state < v->base.n_states;
-    _Atomic(struct mask_part *) *slot =
-        is_base ? &v->parts[state] : &g->parts[state - v->base.n_states];
-    /* acquire: pairs with the exchange below, by which the part was published. */
-    struct mask_part *part = atomic_load_explicit(slot, memory_order_acquire);
+    uint32_t n_base = v->base.n_states;
+    bool is_base = state < n_base;
 
-    *is_lent = true;
-    if (part != NULL)
-        return part;
-    struct mask_part *made = mask_part_new(v, &g->automaton, state);
-    _Atomic size_t *bytes = is_base ? (_Atomic size_t *)&v->parts_bytes : &g->parts_bytes;
-    size_t before = atomic_fetch_add_explicit(bytes, made->bytes, memory_order_relaxed);
-    if (!is_base && before + made->bytes > g->parts_max) {
-        atomic_fetch_sub_explicit(bytes, made->bytes, memory_order_relaxed);
-        *is_lent = false;
-        return made;
-    }
-    if (atomic_compare_exchange_strong_explicit(slot, &part, made, memory_order_acq_rel,
-                                                memory_order_acquire))
-        return made;
-    atomic_fetch_sub_explicit(bytes, made->bytes, memory_order_relaxed);
-    mask_part_free(made);
-    return part;
+    return part_table_find(is_base ? v->parts : g->parts, v, &g->automaton, state,
+                           is_base ? state : state - n_base, own);
 }

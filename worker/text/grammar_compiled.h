@@ -2,23 +2,21 @@
 #ifndef WORKER_TEXT_GRAMMAR_COMPILED_H
 #define WORKER_TEXT_GRAMMAR_COMPILED_H
 
-#include "worker/text/grammar_mask.h"
+#include "worker/text/grammar_parts.h"
 
 struct grammar {
     atomic_uint refs;
     const struct grammar_vocab *vocab; /* borrowed */
     struct automaton automaton;
-    uint32_t root;                      /* rule */
-    size_t parts_max;                   /* bytes */
-    _Atomic(struct mask_part *) *parts; /* of the states that the vocabulary does not have */
-    _Atomic size_t parts_bytes;
+    uint32_t root;            /* rule */
+    struct part_table *parts; /* owned: of the states that the vocabulary does not have */
 };
 
 /* From the rules in n, of which root is the form. -E2BIG, or -EINVAL when nothing has it. */
 int grammar_make(const struct grammar_vocab *v, const struct nfa *n, uint32_t root,
                  const struct grammar_limits *limits, struct grammar **out, struct err *e);
 
-/* The part of a state. *is_lent: it is remembered; else the caller's to free. */
-const struct mask_part *grammar_part(struct grammar *g, uint32_t state, bool *is_lent);
+/* The part of a state; see part_table_find. */
+const struct mask_part *grammar_part(struct grammar *g, uint32_t state, struct mask_part **own);
 
 #endif

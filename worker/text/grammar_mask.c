@@ -1,6 +1,7 @@
 #include "worker/text/grammar_mask.h"
 
 #include "base/check.h"
+#include "base/hash.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -126,9 +127,9 @@ static void walk(struct walker *w, uint32_t begin, uint32_t end, const struct ma
 /* --- whole groups --- */
 
 /* From a state on: `chars` characters of the kinds, all of them, are taken; and with is_over, none
- * is behind those. */
+ * is behind those. Nor are characters of dead kinds after any number of them. */
 struct coverage {
-    unsigned kinds;
+    unsigned kinds, dead_kinds;
     uint32_t chars;
     bool is_over;
 };
@@ -156,8 +157,9 @@ static void list_state(struct state_list *l, uint32_t state)
 static unsigned whole_kinds(const struct automaton *a, uint32_t state)
 {
     static const uint8_t size[CHAR_KINDS] = {
-        [CHAR_LOWER] = 26, [CHAR_UPPER] = 26, [CHAR_DIGIT] = 10,   [CHAR_JOINER] = 2,
-        [CHAR_BLANK] = 1,  [CHAR_OTHER] = 29, [CHAR_SPECIAL] = 34,
+        [CHAR_LOWER] = 26, [CHAR_UPPER] = 26,    [CHAR_DIGIT] = 10,
+        [CHAR_JOINER] = 2, [CHAR_BLANK] = 1,     [CHAR_OTHER] = 29,
+        [CHAR_QUOTE] = 1,  [CHAR_BACKSLASH] = 1, [CHAR_CONTROL] = 32,
     };
     const struct auto_state *s = &a->states[state];
     uint8_t count[CHAR_KINDS] = {0};
@@ -230,53 +232,120 @@ static bool has_one_way(const struct automaton *a, uint32_t state, const struct 
     return true;
 }
 
-static bool takes_none(const struct automaton *a, const struct state_list *l,
-                       const struct byte_set *kinds)
+/* What find_coverage follows: the states after so many characters, and what they went on with. */
+struct cover_walk {
+    const struct automaton *a;
+    struct byte_set kinds; /* all their bytes */
+    struct byte_set taken; /* by any state so far */
+    bool is_one_way;
+};
+
+static bool takes_none(const struct cover_walk *w, const struct state_list *l)
 {
     struct byte_set bytes = {{0}};
 
+    for (uint32_t i = 0; i < l->n; i++)
+        automaton_add_bytes(w->a, l->state[i], &bytes);
+    return w->is_one_way && !share(&bytes, &w->kinds);
+}
+
+static void look_at(struct cover_walk *w, const struct state_list *l)
+{
     for (uint32_t i = 0; i < l->n; i++) {
-        if (a->states[l->state[i]].is_end)
-            return false;
-        automaton_add_bytes(a, l->state[i], &bytes);
+        w->is_one_way = w->is_one_way && has_one_way(w->a, l->state[i], &w->kinds);
+        automaton_add_bytes(w->a, l->state[i], &w->taken);
     }
-    return !share(&bytes, kinds);
+}
+
+static bool take_whole(const struct automaton *a, const struct state_list *l, unsigned kinds)
+{
+    for (uint32_t i = 0; i < l->n; i++)
+        if ((whole_kinds(a, l->state[i]) & kinds) != kinds)
+            return false;
+    return true;
+}
+
+static unsigned find_dead_kinds(const struct cover_walk *w)
+{
+    unsigned dead = 0;
+
+    for (unsigned k = 0; w->is_one_way && k < CHAR_KINDS; k++) {
+        struct byte_set bytes = {{0}};
+        add_kinds(1u << k, &bytes);
+        if (!share(&bytes, &w->taken))
+            dead |= 1u << k;
+    }
+    return dead;
+}
+
+/* Of the kinds, those that lead where the first of them does: not the quote that ends a string. */
+static unsigned main_kinds(const struct automaton *a, uint32_t state, unsigned kinds)
+{
+    struct state_list main = {.n = 0};
+
+    list_next(a, state, kinds & -kinds, &main);
+    for (unsigned k = 0; k < CHAR_KINDS; k++) {
+        struct state_list next = {.n = 0};
+        list_next(a, state, kinds & 1u << k, &next);
+        if (next.n != main.n || memcmp(next.state, main.state, main.n * sizeof *main.state) != 0)
+            kinds &= ~(1u << k);
+    }
+    return kinds;
+}
+
+static struct coverage cover_kinds(const struct automaton *a, uint32_t state, unsigned kinds)
+{
+    struct coverage c = {.kinds = kinds};
+    struct state_list at = {.state = {state}, .n = 1};
+    struct cover_walk w = {.a = a, .is_one_way = true};
+
+    if (c.kinds == 0)
+        return c;
+    add_kinds(c.kinds, &w.kinds);
+    for (; c.chars < GROUP_CHARS_MAX; c.chars++) {
+        struct state_list next = {.n = 0};
+        look_at(&w, &at);
+        if (!take_whole(a, &at, c.kinds)) {
+            c.is_over = takes_none(&w, &at);
+            break;
+        }
+        for (uint32_t i = 0; i < at.n; i++)
+            list_next(a, at.state[i], c.kinds, &next);
+        if (next.is_full)
+            break;
+        if (next.n == at.n && memcmp(next.state, at.state, at.n * sizeof *at.state) == 0) {
+            c.chars = GROUP_CHARS_MAX;
+            break;
+        }
+        at = next;
+    }
+    if (c.is_over || c.chars == GROUP_CHARS_MAX) {
+        look_at(&w, &at);
+        c.dead_kinds = find_dead_kinds(&w);
+    }
+    return c;
 }
 
 static struct coverage find_coverage(const struct automaton *a, uint32_t state)
 {
-    struct coverage c = {.kinds = whole_kinds(a, state)};
-    struct state_list at = {.state = {state}, .n = 1};
-    struct byte_set bytes = {{0}};
-    bool is_one_way = true;
+    unsigned kinds = whole_kinds(a, state), fewer = main_kinds(a, state, kinds);
+    struct coverage all = cover_kinds(a, state, kinds);
 
-    add_kinds(c.kinds, &bytes);
-    for (; c.kinds != 0 && c.chars < GROUP_CHARS_MAX; c.chars++) {
-        struct state_list next = {.n = 0};
-        for (uint32_t i = 0; i < at.n; i++) {
-            if ((whole_kinds(a, at.state[i]) & c.kinds) != c.kinds) {
-                c.is_over = is_one_way && takes_none(a, &at, &bytes);
-                return c;
-            }
-            is_one_way = is_one_way && has_one_way(a, at.state[i], &bytes);
-            list_next(a, at.state[i], c.kinds, &next);
-        }
-        if (next.is_full)
-            return c;
-        if (next.n == at.n && memcmp(next.state, at.state, at.n * sizeof *at.state) == 0) {
-            c.chars = GROUP_CHARS_MAX;
-            return c;
-        }
-        at = next;
-    }
-    return c;
+    if (fewer == kinds || all.chars == GROUP_CHARS_MAX)
+        return all;
+    struct coverage main = cover_kinds(a, state, fewer);
+    return main.chars > all.chars ? main : all;
 }
 
 /* true when nothing of the group is left to be walked. */
 static bool cover_group(const struct grammar_vocab *v, const struct token_group *g,
                         const struct coverage *c, uint32_t *bits)
 {
-    if (g->kinds == 0 || (g->kinds & ~c->kinds) != 0 || c->chars == 0)
+    if (g->kinds == 0 || c->kinds == 0)
+        return false;
+    if ((g->kinds & c->dead_kinds) != 0)
+        return (g->kinds & ~(c->kinds | c->dead_kinds)) == 0;
+    if ((g->kinds & ~c->kinds) != 0 || c->chars == 0)
         return false;
     uint32_t len = c->chars < g->len_max ? c->chars : g->len_max;
     if (g->bits[len] != NULL)
@@ -342,6 +411,20 @@ static void keep_escapes(struct walker *w, const struct grammar_vocab *v)
     free(texts);
 }
 
+static void hash_array(struct mask_part *p, const void *array, size_t bytes)
+{
+    p->hash = hash_mix(p->hash, bytes == 0 ? 0 : hash_xxh3(array, bytes));
+}
+
+static void hash_part(struct mask_part *p, const struct grammar_vocab *v)
+{
+    hash_array(p, p->bits, p->bits != NULL ? v->words * sizeof *p->bits : 0);
+    hash_array(p, p->ids, p->n_ids * sizeof *p->ids);
+    hash_array(p, p->rest.nodes, p->rest.n * sizeof *p->rest.nodes);
+    hash_array(p, p->rest.ids, p->rest.n_ids * sizeof *p->rest.ids);
+    hash_array(p, p->spans, p->n_spans * sizeof *p->spans);
+}
+
 struct mask_part *mask_part_new(const struct grammar_vocab *v, const struct automaton *a,
                                 uint32_t state)
 {
@@ -357,9 +440,27 @@ struct mask_part *mask_part_new(const struct grammar_vocab *v, const struct auto
     p->bytes = sizeof *p;
     keep_bits(p, v, bits);
     keep_escapes(&w, v);
+    hash_part(p, v);
     free(w.escapes);
     machine_free(&m);
     return p;
+}
+
+static bool same_array(const void *a, const void *b, size_t bytes)
+{
+    return bytes == 0 || memcmp(a, b, bytes) == 0;
+}
+
+bool mask_part_equal(const struct grammar_vocab *v, const struct mask_part *a,
+                     const struct mask_part *b)
+{
+    return a->hash == b->hash && (a->bits == NULL) == (b->bits == NULL) && a->n_ids == b->n_ids &&
+           a->rest.n == b->rest.n && a->rest.n_ids == b->rest.n_ids && a->n_spans == b->n_spans &&
+           same_array(a->bits, b->bits, a->bits != NULL ? v->words * sizeof *a->bits : 0) &&
+           same_array(a->ids, b->ids, a->n_ids * sizeof *a->ids) &&
+           same_array(a->rest.nodes, b->rest.nodes, a->rest.n * sizeof *a->rest.nodes) &&
+           same_array(a->rest.ids, b->rest.ids, a->rest.n_ids * sizeof *a->rest.ids) &&
+           same_array(a->spans, b->spans, a->n_spans * sizeof *a->spans);
 }
 
 void mask_part_free(struct mask_part *p)
@@ -373,13 +474,25 @@ void mask_part_free(struct mask_part *p)
     free(p);
 }
 
-void mask_add(const struct grammar_vocab *v, const struct mask_part *p, struct machine *m,
-              uint32_t node, uint32_t *bits)
+void mask_begin(const struct grammar_vocab *v, const struct mask_part *p, uint32_t *bits)
+{
+    if (p != NULL && p->bits != NULL)
+        memcpy(bits, p->bits, v->words * sizeof *bits);
+    else
+        memset(bits, 0, v->words * sizeof *bits);
+}
+
+void mask_add_part(const struct grammar_vocab *v, const struct mask_part *p, uint32_t *bits)
 {
     if (p->bits != NULL)
         for (uint32_t i = 0; i < v->words; i++)
             bits[i] |= p->bits[i];
     set_bits(bits, p->ids, p->n_ids);
+}
+
+void mask_add_rest(const struct grammar_vocab *v, const struct mask_part *p, struct machine *m,
+                   uint32_t node, uint32_t *bits)
+{
     if (node == MACHINE_BOTTOM || (p->rest.n == 0 && p->n_spans == 0))
         return;
     struct machine_mark mark = machine_mark(m);

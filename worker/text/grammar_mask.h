@@ -18,14 +18,22 @@ struct mask_part {
     struct trie_span *spans; /* owned: the same, where there are so many that they are not copied */
     uint32_t n_spans, cap_spans;
     size_t bytes;
+    uint64_t hash;          /* of all above */
+    struct mask_part *next; /* in the table that has it */
 };
 
 struct mask_part *mask_part_new(const struct grammar_vocab *v, const struct automaton *a,
                                 uint32_t state);
 void mask_part_free(struct mask_part *p);
 
-/* Add the tokens that are allowed when `node` is what called. */
-void mask_add(const struct grammar_vocab *v, const struct mask_part *p, struct machine *m,
-              uint32_t node, uint32_t *bits);
+bool mask_part_equal(const struct grammar_vocab *v, const struct mask_part *a,
+                     const struct mask_part *b);
+
+/* A mask begins with what the first part allows (NULL: nothing), and is added to by others. */
+void mask_begin(const struct grammar_vocab *v, const struct mask_part *p, uint32_t *bits);
+void mask_add_part(const struct grammar_vocab *v, const struct mask_part *p, uint32_t *bits);
+/* Those that end the rule and go on behind `node`, which called it. */
+void mask_add_rest(const struct grammar_vocab *v, const struct mask_part *p, struct machine *m,
+                   uint32_t node, uint32_t *bits);
 
 #endif

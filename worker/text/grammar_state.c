@@ -93,13 +93,17 @@ void grammar_state_mask(struct grammar_state *s, uint32_t *bits)
 {
     const struct grammar_vocab *v = s->grammar->vocab;
 
-    memset(bits, 0, v->words * sizeof *bits);
+    if (s->set.n == 0)
+        mask_begin(v, NULL, bits);
     for (uint32_t i = 0; i < s->set.n; i++) {
         const struct machine_config c = s->machine.configs[s->set.first + i];
-        bool is_lent;
-        const struct mask_part *p = grammar_part(s->grammar, c.state, &is_lent);
-        mask_add(v, p, &s->machine, c.node, bits);
-        if (!is_lent)
-            mask_part_free((struct mask_part *)p);
+        struct mask_part *own;
+        const struct mask_part *p = grammar_part(s->grammar, c.state, &own);
+        if (i == 0)
+            mask_begin(v, p, bits);
+        if (i > 0 || p->bits == NULL)
+            mask_add_part(v, p, bits);
+        mask_add_rest(v, p, &s->machine, c.node, bits);
+        mask_part_free(own);
     }
 }

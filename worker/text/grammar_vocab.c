@@ -2,7 +2,7 @@
 
 #include "base/check.h"
 #include "base/utf8.h"
-#include "worker/text/grammar_mask.h"
+#include "worker/text/grammar_parts.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +10,7 @@
 #define TOKEN_BYTES_MAX  512  /* longer ones are let through by no grammar */
 #define GROUP_TOKENS_MIN 64   /* fewer go to the group of all others */
 #define GROUP_BITS_MIN   1024 /* more have masks by length */
-#define KIND_SETS        256
+#define KIND_SETS        (1u << CHAR_KINDS)
 #define IDS_MAX          (1u << 24)
 
 /* --- tries --- */
@@ -104,8 +104,10 @@ enum char_kind char_kind_of(uint8_t b)
 {
     if (b >= 0x80)
         return CHAR_NONASCII;
-    if (b < 0x20 || b == '"' || b == '\\')
-        return CHAR_SPECIAL;
+    if (b < 0x20)
+        return CHAR_CONTROL;
+    if (b == '"' || b == '\\')
+        return b == '"' ? CHAR_QUOTE : CHAR_BACKSLASH;
     if (b >= 'a' && b <= 'z')
         return CHAR_LOWER;
     if (b >= 'A' && b <= 'Z')
@@ -127,7 +129,7 @@ static uint32_t count_chars(const char *text, uint32_t len)
 }
 
 /* The kinds of the characters of a token, 0 when it belongs to the group of all others. */
-static uint8_t find_kinds(const char *text, uint32_t len)
+static uint16_t find_kinds(const char *text, uint32_t len)
 {
     unsigned kinds = 0;
 
@@ -135,12 +137,12 @@ static uint8_t find_kinds(const char *text, uint32_t len)
         return 0;
     for (uint32_t i = 0; i < len; i++)
         kinds |= 1u << char_kind_of((uint8_t)text[i]);
-    return (uint8_t)kinds;
+    return (uint16_t)kinds;
 }
 
 struct sorting {
     struct trie_text *texts; /* by kinds, then by bytes */
-    uint8_t *kinds;          /* by id */
+    uint16_t *kinds;         /* by id */
     uint32_t count[KIND_SETS + 1], first[KIND_SETS + 1];
 };
 
@@ -241,7 +243,7 @@ static void make_groups(struct grammar_vocab *v)
         uint32_t begin = v->trie.n;
         append_texts(&v->trie, s.texts + s.first[k], s.count[k]);
         index_bytes(&v->trie, begin, g);
-        g->kinds = (uint8_t)k;
+        g->kinds = (uint16_t)k;
         if (k > 0) {
             sort_by_len(s.texts + s.first[k], s.count[k], g);
             make_bits(v, g);
@@ -282,8 +284,9 @@ static void make_base(struct grammar_vocab *v)
     CHECK(automaton_add(&v->base, &n, &budget, NULL) == 0);
     CHECK(automaton_finish(&v->base, RULE_VALUE));
     nfa_free(&n);
-    v->parts = calloc(v->base.n_states, sizeof *v->parts);
-    CHECK(v->parts != NULL);
+    v->parts = part_table_new(v->base.n_states, SIZE_MAX);
+    for (uint32_t i = 0; i < v->base.n_states; i++)
+        part_table_find(v->parts, v, &v->base, i, i, NULL);
 }
 
 struct grammar_vocab *grammar_vocab_new(uint32_t n, grammar_bytes_fn *bytes, void *ctx)
@@ -306,9 +309,7 @@ void grammar_vocab_free(struct grammar_vocab **vocab)
 
     if (v == NULL)
         return;
-    for (uint32_t i = 0; i < v->base.n_states; i++)
-        mask_part_free(atomic_load_explicit(&v->parts[i], memory_order_relaxed));
-    free(v->parts);
+    part_table_free(&v->parts);
     automaton_free(&v->base);
     for (uint32_t i = 0; i < v->n_groups; i++) {
         free(v->groups[i].by_len);
@@ -339,5 +340,5 @@ size_t grammar_vocab_memory(const struct grammar_vocab *v)
             if (v->groups[i].bits[len] != NULL)
                 bytes += v->words * sizeof(uint32_t);
     }
-    return bytes + atomic_load_explicit(&v->parts_bytes, memory_order_relaxed);
+    return bytes + part_table_memory(v->parts);
 }

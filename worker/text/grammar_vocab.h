@@ -7,6 +7,7 @@
 #include "worker/text/grammar.h"
 #include "worker/text/grammar_automaton.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 enum char_kind {
@@ -17,7 +18,9 @@ enum char_kind {
     CHAR_BLANK,  /* ' ' */
     CHAR_OTHER,  /* the rest of what stands as it is in JSON, within ASCII */
     CHAR_NONASCII,
-    CHAR_SPECIAL, /* what JSON strings escape */
+    CHAR_QUOTE,
+    CHAR_BACKSLASH,
+    CHAR_CONTROL, /* below 0x20 */
     CHAR_KINDS
 };
 enum char_kind char_kind_of(uint8_t byte);
@@ -48,7 +51,7 @@ size_t trie_memory(const struct trie *t);
 #define GROUP_CHARS_MAX 32 /* longer tokens are not in a group of kinds */
 
 struct token_group {
-    uint8_t kinds;       /* a bit for each; 0: the group of all others */
+    uint16_t kinds;      /* a bit for each; 0: the group of all others */
     uint32_t len_max;    /* in characters */
     uint32_t begin[257]; /* in the trie: nodes that begin with the byte, up to the next byte's */
     uint32_t *by_len;    /* owned: ids, shorter ones first */
@@ -56,7 +59,14 @@ struct token_group {
     uint32_t *bits[GROUP_CHARS_MAX + 1];    /* owned: those, as masks, of large groups */
 };
 
-struct mask_part;
+/* The parts of masks that are remembered, each content once. */
+struct part_table {
+    _Atomic(struct mask_part *) *by_state; /* owned; borrowed from the buckets */
+    pthread_mutex_t lock;                  /* of the buckets */
+    struct mask_part **buckets;            /* owned */
+    _Atomic size_t bytes;
+    size_t bytes_max;
+};
 
 struct grammar_vocab {
     uint32_t n, words; /* tokens, words of a mask */
@@ -65,9 +75,8 @@ struct grammar_vocab {
     struct trie trie;  /* groups one behind the other */
     struct token_group *groups;
     uint32_t n_groups;
-    struct automaton base;              /* the built-in rules */
-    _Atomic(struct mask_part *) *parts; /* owned: of their states */
-    _Atomic size_t parts_bytes;
+    struct automaton base;    /* the built-in rules */
+    struct part_table *parts; /* owned: of their states */
 };
 
 #endif

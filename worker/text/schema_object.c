@@ -75,8 +75,10 @@ static int collect_required(struct schema_compiler *c, const struct schema_all *
             int rc = count_step(c, part, m);
             if (rc != 0)
                 return rc;
-            if (is_array)
-                m->all[find_member(m, json_string(name, &len))].is_required = true;
+            if (!is_array)
+                break;
+            uint32_t i_member = find_member(m, json_string(name, &len));
+            m->all[i_member].is_required = true;
         }
         if (!is_array)
             return schema_refuse(c, part->place, EINVAL, "'required' is not an array of strings");

@@ -136,14 +136,37 @@ static int container_fits(struct schema_compiler *c, const struct schema_all *al
     return 0;
 }
 
+/* All schemas but the one that the values come from, if it has no second list: each compares the
+ * value with all of its own. */
+static int others_list(struct schema_compiler *c, const struct schema_all *all,
+                       const struct schema_part *source, const struct json_object *value,
+                       bool *fits)
+{
+    struct json_object *list;
+
+    for (size_t i = 0; i < all->n && *fits; i++) {
+        const struct json_object *o = all->part[i].o;
+        bool has_both = has_key(o, "const", &list) && has_key(o, "enum", &list);
+        if (!lists_values(o) || (&all->part[i] == source && !has_both))
+            continue;
+        uint64_t steps = 100 * (1 + (has_key(o, "enum", &list) ? json_length(list) : 0));
+        if (c->steps < steps)
+            return schema_refuse(c, all->part[i].place, E2BIG, "too many listed values");
+        c->steps -= steps;
+        *fits = lists_value(o, value);
+    }
+    return 0;
+}
+
 static int value_fits(struct schema_compiler *c, const struct schema_all *all, unsigned types,
-                      const struct json_object *value, bool *fits)
+                      const struct schema_part *source, const struct json_object *value, bool *fits)
 {
     unsigned type = schema_type_of_value(value);
 
     *fits = (type & types) != 0;
-    for (size_t i = 0; i < all->n && *fits; i++)
-        *fits = !lists_values(all->part[i].o) || lists_value(all->part[i].o, value);
+    int rc = others_list(c, all, source, value, fits);
+    if (rc != 0)
+        return rc;
     if (!*fits)
         return 0;
     if (type == TYPE_STRING)
@@ -186,7 +209,7 @@ int schema_add_values(struct schema_compiler *c, const struct schema_all *all, u
     for (size_t i = 0; rc == 0 && listed_value(part->o, i, &value); i++) {
         struct buf text = {0};
         bool fits;
-        rc = value_fits(c, all, types, value, &fits);
+        rc = value_fits(c, all, types, part, value, &fits);
         write_value(value, c->is_bare, &text);
         if (rc == 0 && fits)
             nfa_literal(c->n, from, to, text.data, text.len);

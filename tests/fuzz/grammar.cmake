@@ -1,0 +1,1 @@
+cortex_fuzzer(schema_fuzz SRC schema_fuzz.c LIBS cortex_grammar)
