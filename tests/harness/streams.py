@@ -98,7 +98,8 @@ class Stream(asyncio.Protocol):
         return found
 
     def named_events(self):
-        """Of a dialect that names its events: (name, what it says)."""
+        """Of a whole stream in a dialect that names its events: (name, what it says)."""
+        assert self.summary
         found = []
         for _, block in self.lines():
             name, data = block.split(b"\n")

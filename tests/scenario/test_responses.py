@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+import dialects
 import http1
 import streams
 import words
@@ -58,6 +59,7 @@ def read_events(body):
 def stream(node, input="hello", **more):
     got = node.post("/v1/responses", {"model": "demo", "input": input, "stream": True, **more})
     assert got.status == 200 and got.field("content-type").startswith("text/event-stream")
+    dialects.check_stream("responses", got.body)
     return read_events(got.body)
 
 
