@@ -1,5 +1,5 @@
 /* Masks against trying each token, states, tool calls, larger forms, the cache, threads. */
-#include "grammar_fixture.h"
+#include "tests/unit/grammar_fixture.h"
 
 #include "base/check.h"
 #include "base/hash.h"

@@ -1,5 +1,5 @@
 /* Each keyword of a schema: what is taken, what is not, what is refused and how. */
-#include "grammar_fixture.h"
+#include "tests/unit/grammar_fixture.h"
 
 #include "base/check.h"
 
