@@ -13,22 +13,9 @@ def cortex(node, tmp_path):
     def start(answers=conversation.ANSWERS, model=(), **options):
         script = tmp_path / "script.json"
         script.write_text(json.dumps(conversation.simulated(answers)))
-        return complete(node(models={"demo": {"simulate_script": script, **dict(model)}}, **options))
+        return node(models={"demo": {"simulate_script": script, **dict(model)}}, **options)
 
     return start
-
-
-@pytest.fixture
-def complete_node(node):
-    """As node, for tests of what not every Cortex has yet."""
-    return lambda **options: complete(node(**options))
-
-
-def complete(n):
-    for path in ("/v1/messages", "/v1/responses"):
-        if n.post(path, {}).status == 404:
-            pytest.skip(f"this Cortex has no {path}")
-    return n
 
 
 @pytest.fixture(params=["scripted", "cortex"])

@@ -211,16 +211,16 @@ def test_errors(cortex):
         assert c.messages.create(**ask("Hi.")).content[0].text == HELLO
 
 
-def test_too_long(complete_node):
-    with connect(complete_node(models={"demo": {"limit_context": 100}})) as c:
+def test_too_long(node):
+    with connect(node(models={"demo": {"limit_context": 100}})) as c:
         with pytest.raises(anthropic.BadRequestError) as e:
             c.messages.create(**ask("nije " * 200))
     assert "prompt is too long" in e.value.body["error"]["message"]
 
 
-def test_retries_a_full_queue(complete_node):
+def test_retries_a_full_queue(node):
     """429 with retry-after: the SDK waits and comes again, and then there is room."""
-    n = complete_node(models={"demo": {"seats": 1, "simulate_rate": 10}}, gateway={"queue_depth": 0})
+    n = node(models={"demo": {"seats": 1, "simulate_rate": 10}}, gateway={"queue_depth": 0})
     with connect(n) as holder:
         stream = holder.messages.create(**{**ask("Hi."), "max_tokens": 10_000}, stream=True)
         wait_for("a busy worker", lambda: n.metrics()["cortex_model_in_flight"] == 1)

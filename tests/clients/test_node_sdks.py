@@ -137,9 +137,9 @@ def test_errors(run, cortex, file, case, expected):
 
 
 @pytest.mark.parametrize("file", ["openai.mjs", "anthropic.mjs"])
-def test_retries_a_full_queue(run, complete_node, file):
+def test_retries_a_full_queue(run, node, file):
     """429 with retry-after: the SDK waits and comes again, and then there is room."""
-    n = complete_node(models={"demo": {"seats": 1, "simulate_rate": 10}}, gateway={"queue_depth": 0})
+    n = node(models={"demo": {"seats": 1, "simulate_rate": 10}}, gateway={"queue_depth": 0})
     holder = n.connect()
     holder.send(streams.chat_request("demo", 1, 10_000))
     wait_for("a busy worker", lambda: n.metrics()["cortex_model_in_flight"] == 1)
