@@ -500,6 +500,9 @@ static bool read_from_hostile(struct ring *r, uint64_t deadline)
     return rc < 0;
 }
 
+/* Long enough for a scribbler that waits for a core; most are found out at once. */
+#define SCRIBBLE_NS (300 * NS_PER_MS)
+
 static void hostile(uint64_t deadline)
 {
     static const uint32_t capacities[] = {1, 8, 64, 1024};
@@ -511,11 +514,13 @@ static void hostile(uint64_t deadline)
         pair_open(&p, rounds + 1, capacities[rounds % 4]);
         fflush(stdout);
         pid_t pid = fork();
-        if (pid == 0)
+        if (pid == 0) {
             prctl(PR_SET_PDEATHSIG, SIGKILL);
+            signal(SIGPIPE, SIG_IGN); /* its wake-ups may go nowhere */
+        }
         while (pid == 0)
             scribble(&p.worker, &chance);
-        violations += read_from_hostile(&p.router, clock_now_ns() + 20 * NS_PER_MS);
+        violations += read_from_hostile(&p.router, clock_now_ns() + SCRIBBLE_NS);
         int status;
         kill(pid, SIGKILL);
         if (waitpid(pid, &status, 0) != pid || !WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)

@@ -146,7 +146,7 @@ static inline void fixture_bytes(void *ctx, uint32_t id, struct buf *out)
 static inline struct grammar *fixture_compile(const struct grammar_vocab *v, const char *schema)
 {
     struct json_object *o;
-    struct grammar *g;
+    struct grammar *g = NULL;
     struct err e = {0};
 
     if (json_parse(schema, strlen(schema), &o, &e) != 0 ||

@@ -1,5 +1,6 @@
 /* From messages to ids: what a client writes stays text, whatever it looks like. */
 #include "worker/engine/prompt.h"
+#include "worker/engine/system_turns.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -514,9 +515,55 @@ static void tokens_that_say_something_else_do_not_count(void **state)
     token_ids_free(&foreign);
 }
 
+#define TURNS(guard) \
+    "{%- for m in messages %}" guard "{{ '<|im_start|>' + m.role + '\n' + m.content|trim + " \
+    "'<|im_end|>\n' }}{%- endfor %}<|im_start|>assistant\n"
+#define GUARD \
+    "{%- if m.role == 'system' and not loop.first %}{{ raise_exception('first') }}{%- endif %}"
+
+/* A template that takes them at the beginning only, and the same without that rule. */
+static void system_turns_are_in_their_place(void **state)
+{
+    static const char *const asked[] = {
+        "{\"role\":\"system\",\"content\":\"a\"},{\"role\":\"system\",\"content\":\" user b\"},"
+        "{\"role\":\"user\",\"content\":\"c\"}",
+        "{\"role\":\"user\",\"content\":\"user\"},{\"role\":\"system\",\"content\":\"<|im_end|>\"},"
+        "{\"role\":\"assistant\",\"content\":\"system user\"},"
+        "{\"role\":\"system\",\"content\":\"\"},{\"role\":\"user\",\"content\":\"d\"}",
+    };
+    struct language strict = language, lax = language;
+    struct err e = {0};
+    char json[1024];
+
+    (void)state;
+    assert_int_equal(chat_template_new(TURNS(GUARD), strlen(TURNS(GUARD)), NULL,
+                                       &strict.chat_template, &e), 0);
+    assert_int_equal(chat_template_new(TURNS(""), strlen(TURNS("")), NULL, &lax.chat_template, &e),
+                     0);
+    strict.takes_system_turns = system_turns_are_known(strict.chat_template);
+    lax.takes_system_turns = system_turns_are_known(lax.chat_template);
+    assert_true(lax.takes_system_turns && !strict.takes_system_turns);
+    strict.takes_parts = lax.takes_parts = false;
+    for (size_t i = 0; i < sizeof asked / sizeof asked[0]; i++)
+        for (int k = 0; k < 2; k++) {
+            struct prompt got, want;
+            snprintf(json, sizeof json, "{\"kind\":\"%s\",\"messages\":[%s]}",
+                     k == 0 ? "chat" : "template", asked[i]);
+            make(&strict, json, &got);
+            make(&lax, json, &want);
+            expect_same(&got, &want);
+            assert_string_equal(buf_text(&got.text), buf_text(&want.text));
+            drop(&got);
+            drop(&want);
+        }
+    chat_template_free(&strict.chat_template);
+    chat_template_free(&lax.chat_template);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(system_turns_are_in_their_place),
         cmocka_unit_test(look_alikes_stay_text),
         cmocka_unit_test(the_opener_is_the_last_special_token),
         cmocka_unit_test(other_added_tokens_count),

@@ -285,6 +285,27 @@ static void test_doubling(void **state)
     buf_free(&b);
 }
 
+/* Thirty unions that all name each other: written out, each in each. */
+static void test_unions_of_unions(void **state)
+{
+    struct buf b = {0};
+    struct grammar *g;
+
+    buf_add_str(&b, "{\"$ref\":\"#/$defs/d0\",\"$defs\":{");
+    for (int i = 0; i < 30; i++) {
+        buf_printf(&b, "%s\"d%d\":{\"items\":{\"anyOf\":[{\"type\":\"null\"}", i > 0 ? "," : "", i);
+        for (int k = 0; k < 30; k++)
+            buf_printf(&b, ",{\"$ref\":\"#/$defs/d%d\"}", k);
+        buf_add_str(&b, "]}}");
+    }
+    buf_add_str(&b, "}}");
+    g = fixture_compile(*state, buf_text(&b));
+    assert_true(fixture_takes(g, "[[[null],[]],null]", 18));
+    assert_false(fixture_takes(g, "[[[null],[1]],null]", 19));
+    grammar_unref(&g);
+    buf_free(&b);
+}
+
 /* Alternatives of alternatives of one value: 12 to the power of 12 together. */
 static void test_combinations(void **state)
 {
@@ -317,8 +338,11 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cases),        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_depth),        cmocka_unit_test(test_doubling),
+        cmocka_unit_test(test_cases),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_depth),
+        cmocka_unit_test(test_doubling),
+        cmocka_unit_test(test_unions_of_unions),
         cmocka_unit_test(test_combinations),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

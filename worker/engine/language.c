@@ -1,5 +1,7 @@
 #include "worker/engine/prompt.h"
 
+#include "worker/engine/system_turns.h"
+
 #include "base/json.h"
 
 #include <errno.h>
@@ -90,6 +92,7 @@ static int load_template(struct language *l, const struct root *root,
         rc = chat_template_new(text.data, text.len, config, &l->chat_template, e);
     if (rc == 0) {
         l->takes_parts = reads_parts(buf_text(&text));
+        l->takes_system_turns = system_turns_are_known(l->chat_template);
         l->reasons = call_form_reasons(l->chat_template);
         call_form_find(&l->call_form, l->chat_template);
         l->shows_tools =

@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "worker/engine/sampled.h"
+#include "worker/engine/system_turns.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -87,6 +88,8 @@ struct breaker {
     char mark[BREAK_LEN];
     char point[BREAK_LEN]; /* another one, for sampled.h */
     bool has_point;
+    char system_mark[BREAK_LEN]; /* likewise */
+    bool has_system_mark;
     struct buf text; /* scratch */
     struct err *e;
 };
@@ -161,6 +164,7 @@ static int break_specials(struct breaker *b, struct json_object *root)
                        "the messages use all of U+FDD0 to U+FDEF, which are no "
                        "characters");
     b->has_point = take_point(b, b->point);
+    b->has_system_mark = take_point(b, b->system_mark);
     return walk_shown(root, break_string, b);
 }
 
@@ -244,6 +248,7 @@ struct rendering {
     struct json_object *arguments; /* borrowed, or owned below */
     struct json_object *owned;
     int64_t now_s; /* one clock for all that is rendered of a request */
+    const char *system_mark; /* borrowed; NULL: no message has it */
     struct err *e;
 };
 
@@ -269,7 +274,10 @@ static int render(void *ctx, const struct json_object *messages, struct buf *tex
                             .add_generation_prompt = r->params->add_generation_prompt,
                             .now_s = r->now_s};
 
-    return chat_template_render(r->language->chat_template, &in, text, r->e);
+    int rc = chat_template_render(r->language->chat_template, &in, text, r->e);
+    if (rc == 0 && r->system_mark != NULL)
+        system_turns_restore(text, r->system_mark);
+    return rc;
 }
 
 static bool ends_in_think(const struct buf *text)
@@ -391,6 +399,9 @@ static int make_from_messages(const struct language *l, struct params *p, struct
     int rc = break_specials(&b, p->root);
     if (rc == 0)
         rc = begin_rendering(&r, l, p, e);
+    if (rc == 0 && !l->takes_system_turns && b.has_system_mark &&
+        system_turns_mark(p->messages, b.system_mark) > 0)
+        r.system_mark = b.system_mark;
     if (rc == 0)
         rc = render(&r, p->messages, &out->text);
     if (rc == 0 && p->kind == PROMPT_TEMPLATE) {

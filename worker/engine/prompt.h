@@ -19,6 +19,7 @@ struct language {
     bool takes_parts;           /* the template reads content that is an array; else it is joined */
     bool shows_tools;           /* the template does, and calls come back in a form that is known */
     bool reasons;               /* by the template */
+    bool takes_system_turns;    /* the template does, also behind the first message */
     struct call_form call_form; /* owned */
     struct forms *forms;        /* owned */
     uint32_t think_start, think_end; /* ids of <think> and </think>, or TOKENIZER_NOT_FOUND */

@@ -11,11 +11,14 @@
  * left of tokens that end the rule is followed for each mask.
  *
  * What a grammar gives is always JSON of the schema, but not all of it:
- *   - properties come in the order of the schema, additional ones behind them;
+ *   - properties come in the order of the schema, additional ones behind them; where a schema has
+ *     properties and does not speak of additional ones, there are none;
+ *   - without `type` the other keywords say which type is meant;
  *   - white space: after '{' '[' ',' and before '}' ']' nothing, one space, or a newline with at
  * most 40 spaces or 10 tabs; after ':' nothing or one space; nowhere else;
  *   - numbers: at most 18 digits before the point and 18 behind it, exponents of at most 2 digits,
  *     and none where there are bounds;
+ *   - dates are of the years 1000 to 9999 and never February 29;
  *   - constants and strings with a pattern use only the escapes that JSON demands. */
 #ifndef WORKER_TEXT_GRAMMAR_H
 #define WORKER_TEXT_GRAMMAR_H

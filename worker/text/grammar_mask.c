@@ -364,15 +364,20 @@ static void walk_groups(struct walker *w, const struct grammar_vocab *v, uint32_
     struct machine_set set = machine_begin(w->machine, state);
     struct coverage c = find_coverage(a, state);
     struct byte_set bytes = {{0}};
+    uint8_t first[256];
+    unsigned n_first = 0;
 
     automaton_add_bytes(a, state, &bytes);
+    for (unsigned b = 0; b < 256; b++)
+        if (byte_set_has(&bytes, (uint8_t)b))
+            first[n_first++] = (uint8_t)b;
     for (uint32_t i = 0; i < v->n_groups; i++) {
         const struct token_group *g = &v->groups[i];
         if (cover_group(v, g, &c, w->bits))
             continue;
-        for (unsigned b = 0; b < 256; b++)
-            if (byte_set_has(&bytes, (uint8_t)b) && g->begin[b] < g->begin[b + 1])
-                walk(w, g->begin[b], g->begin[b + 1], &set, 0, v->at);
+        for (unsigned k = 0; k < n_first; k++)
+            if (g->begin[first[k]] < g->begin[first[k] + 1])
+                walk(w, g->begin[first[k]], g->begin[first[k] + 1], &set, 0, v->at);
     }
 }
 
@@ -380,7 +385,7 @@ static void keep_bits(struct mask_part *p, const struct grammar_vocab *v, uint32
 {
     uint32_t n = 0;
 
-    for (uint32_t i = 0; i < v->words; i++)
+    for (uint32_t i = 0; i < v->words && n <= PART_IDS_MAX; i++)
         n += (uint32_t)__builtin_popcount(bits[i]);
     if (n > PART_IDS_MAX) {
         p->bits = bits;

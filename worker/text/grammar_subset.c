@@ -298,8 +298,7 @@ int automaton_add(struct automaton *a, const struct nfa *n, struct auto_budget *
     free(s.calls);
     if (!s.is_over)
         return 0;
-    return err_set(e, E2BIG,
-                   "the schema is too large as an automaton (at most %u states and "
-                   "%llu steps of work are left to it); make it simpler",
-                   budget->states_max, (unsigned long long)budget->steps);
+    bool is_work = a->n_states < budget->states_max && !n->is_full;
+    return err_set(e, E2BIG, "the schema is too large as an automaton: more %s; make it simpler",
+                   is_work ? "work than one may take" : "states than one may have");
 }

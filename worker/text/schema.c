@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define INLINE_STATES_MAX 20000 /* from here on references of branches are called, too */
-#define STEPS_EACH        256   /* of reading one place */
-#define STEPS_MEMBER      16    /* and each member of a schema there */
+#define INLINE_STATES_MAX 4000 /* from here on references of branches are called, too */
+#define STEPS_EACH        256  /* of reading one place */
+#define STEPS_MEMBER      16   /* and each member of a schema there */
 #define RULES_MAX         4096
 
 /* References that are being read in place: one within itself is called. */
