@@ -1,4 +1,4 @@
-#include "worker/engine/llm.h"
+#include "worker/engine/llm_parts.h"
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -57,26 +56,25 @@ static int start_threads(struct llm *m, struct err *e)
 {
     struct loader *l = &m->loader;
     const struct forward_shape *shape = &l->memory.shape;
-    struct compute_setup setup = {.forward = l->forward,
-                                  .pool = l->pool,
-                                  .threads = shape->threads,
-                                  .generation = &l->checkpoint.generation,
-                                  .pooling = l->checkpoint.pooling.kind != POOLING_NONE
-                                                 ? &l->checkpoint.pooling
-                                                 : NULL,
-                                  .vocab = l->checkpoint.config.vocab_size,
-                                  .hidden = l->checkpoint.config.hidden_size,
-                                  .limits = {.rows = shape->rows,
-                                             .spans = shape->spans,
-                                             .picks = shape->picks,
-                                             .prefix = {.pages = shape->pages,
-                                                        .page_tokens = shape->page_tokens,
-                                                        .slots = shape->slots,
-                                                        .is_keeping = is_keeping(m)}},
-                                  .bytes = l->memory.bytes,
-                                  .weights_bytes = l->memory.weights,
-                                  .stall_ns = (uint64_t)l->settings->decode_stall_ms * NS_PER_MS,
-                                  .wake_fd = m->engine.wake_fd};
+    struct compute_setup setup = {
+        .forward = l->forward,
+        .pool = l->pool,
+        .threads = shape->threads,
+        .generation = &l->checkpoint.generation,
+        .pooling = l->checkpoint.pooling.kind != POOLING_NONE ? &l->checkpoint.pooling : NULL,
+        .vocab = l->checkpoint.config.vocab_size,
+        .hidden = l->checkpoint.config.hidden_size,
+        .limits = {.rows = shape->rows,
+                   .spans = shape->spans,
+                   .picks = shape->picks,
+                   .prefix = {.pages = shape->pages,
+                              .page_tokens = shape->page_tokens,
+                              .slots = shape->slots,
+                              .is_keeping = is_keeping(m)}},
+        .bytes = l->memory.bytes,
+        .weights_bytes = l->memory.weights,
+        .stall_ns = (uint64_t)l->settings->decode_stall_ms * NS_PER_MS,
+        .wake_fd = m->engine.wake_fd};
     int rc = front_start(&m->front, &l->checkpoint.language, m->engine.wake_fd, e);
 
     return rc != 0 ? rc : compute_start(&m->compute, &setup, e);
@@ -95,20 +93,20 @@ static int become_loaded(struct llm *m, struct engine_facts *facts, struct err *
     speaker_init(&m->speaker, language);
     m->seat = calloc(l->memory.seats, sizeof *m->seat);
     CHECK(m->seat != NULL);
-    *facts = (struct engine_facts){
-        .memory = {.weights_bytes = l->memory.weights,
-                   .kv_bytes = l->memory.kv,
-                   .state_bytes = l->memory.states,
-                   .work_bytes = l->memory.activations + l->memory.sampling},
-        .seats = l->memory.seats,
-        .vocab = l->checkpoint.config.vocab_size,
-        .context = l->memory.context,
-        .has_text = has_text,
-        .has_chat = has_text && language->chat_template != NULL,
-        .has_tools = has_text && language->shows_tools,
-        .has_reasoning =
-            has_text && language->reasons && language->think_end != TOKENIZER_NOT_FOUND,
-        .has_embedding = !has_text};
+    *facts =
+        (struct engine_facts){.memory = {.weights_bytes = l->memory.weights,
+                                         .kv_bytes = l->memory.kv,
+                                         .state_bytes = l->memory.states,
+                                         .work_bytes = l->memory.activations + l->memory.sampling},
+                              .seats = l->memory.seats,
+                              .vocab = l->checkpoint.config.vocab_size,
+                              .context = l->memory.context,
+                              .has_text = has_text,
+                              .has_chat = has_text && language->chat_template != NULL,
+                              .has_tools = has_text && language->shows_tools,
+                              .has_reasoning = has_text && language->reasons &&
+                                               language->think_end != TOKENIZER_NOT_FOUND,
+                              .has_embedding = !has_text};
     m->is_loaded = true;
     return 1;
 }
@@ -154,7 +152,7 @@ static void detach(struct llm *m, struct sequence *s)
         compute_kick(&m->compute);
 }
 
-static void finish(struct llm *m, struct sequence *s, enum finish_reason reason, uint64_t now_ns)
+void llm_finish(struct llm *m, struct sequence *s, enum finish_reason reason, uint64_t now_ns)
 {
     struct request *r = s->request;
 
@@ -162,7 +160,7 @@ static void finish(struct llm *m, struct sequence *s, enum finish_reason reason,
     reply_done(m->engine.reply, r, reason, now_ns);
 }
 
-static void refuse(struct llm *m, struct sequence *s, enum fail_code code, const char *text)
+void llm_refuse(struct llm *m, struct sequence *s, enum fail_code code, const char *text)
 {
     struct request *r = s->request;
 
@@ -195,7 +193,7 @@ static void free_returned(struct llm *m)
     }
 }
 
-static bool is_recited(const struct sequence *s)
+bool llm_is_recited(const struct sequence *s)
 {
     return s->kind != PROMPT_CHAT && s->kind != PROMPT_COMPLETION;
 }
@@ -236,12 +234,12 @@ static void submit(struct engine *g, struct request *r, uint64_t now_ns)
     m->seat[r->seat] = s;
     enum fail_code code = check_kind(m, r, &e);
     if (code != FAIL_CODES_N) {
-        refuse(m, s, code, e.text);
+        llm_refuse(m, s, code, e.text);
         return;
     }
     if (sampler_init(&s->sampler, &r->params.sampling, &c->generation, c->config.vocab_size,
                      r->seed, &e) != 0) {
-        refuse(m, s, FAIL_INVALID_REQUEST, e.text);
+        llm_refuse(m, s, FAIL_INVALID_REQUEST, e.text);
         return;
     }
     params_take(&r->params, &s->params);
@@ -250,334 +248,6 @@ static void submit(struct engine *g, struct request *r, uint64_t now_ns)
     r->resume = NULL;
     s->is_with_front = true;
     front_give(&m->front, s);
-}
-
-/* --- the prompt has come back as ids --- */
-
-/* What the journal has, said once more to nobody. */
-static int replay(struct llm *m, struct sequence *s, struct err *e)
-{
-    struct request *r = s->request;
-    enum finish_reason reason;
-    struct token token;
-
-    for (uint32_t i = 0; i < s->n_resume; i++) {
-        bool is_prompt = s->has_echo && i < s->n_prompt;
-        if (!is_recited(s) && !is_prompt && answer_is_over(&r->answer, &reason))
-            return err_set(e, EINVAL, "resumed after %u tokens, but the answer has %u", s->n_resume,
-                           i);
-        if (is_recited(s))
-            speaker_recite(&m->speaker, s, i, &token);
-        else
-            speaker_say(&m->speaker, s,
-                        &(struct result){.token = s->resume[i], .is_prompt = is_prompt}, NULL,
-                        &token);
-        if (token.id != s->resume[i])
-            return err_set(e, EINVAL, "resumed token %u: found %u, expected %u", i, s->resume[i],
-                           token.id);
-        reply_replay(m->engine.reply, r, &token);
-    }
-    return 0;
-}
-
-static void accept(struct llm *m, struct sequence *s, uint32_t n_prompt, uint32_t n_cached)
-{
-    s->is_accepted = true;
-    reply_accept(m->engine.reply, s->request,
-                 &(struct accept_body){.prompt_tokens = n_prompt,
-                                       .cached_tokens = n_cached,
-                                       .flags = s->prompt.is_unconstrained ? ACCEPT_UNCONSTRAINED
-                                                                           : 0});
-}
-
-static void count_hit(struct worker_counters *c, const struct sequence *s)
-{
-    counter_add(&c->prefix_hits, s->n_cached > 0);
-    counter_add(&c->prefix_hit_tokens, s->n_cached);
-#define X(constant, counter, text) counter_add(&c->counter, s->miss == (constant));
-    PREFIX_MISSES(X)
-#undef X
-}
-
-static void log_hit(const struct sequence *s)
-{
-    static const char *const misses[] = {
-        [PREFIX_WHOLE] = "known",
-#define X(constant, counter, text) [constant] = text,
-        PREFIX_MISSES(X)
-#undef X
-    };
-
-    log_event(LOG_REQUEST, LOG_DEBUG, s->request->id, "%u of %u prompt tokens cached, %s=%u",
-              s->n_cached, s->n_prompt, misses[s->miss], s->n_matched);
-}
-
-/* Compute has found out how much of it is in the prefix cache. */
-static bool is_admitted(struct llm *m, struct sequence *s)
-{
-    /* acquire: pairs with the scheduler's release */
-    if (!atomic_load_explicit(&s->is_admitted, memory_order_acquire))
-        return false;
-    count_hit(m->engine.reply->counters, s);
-    log_hit(s);
-    accept(m, s, s->n_prompt, s->n_cached);
-    return true;
-}
-
-/* How many tokens may be generated, or a refusal. */
-static enum fail_code check_context(const struct llm *m, const struct sequence *s, uint32_t *n_max,
-                                    struct err *e)
-{
-    uint64_t n = s->prompt.ids.n, context = m->loader.memory.context;
-    uint32_t wanted = s->kind == PROMPT_EMBED ? 0 : s->request->params.max_tokens;
-
-    if (n == 0) {
-        err_set(e, EINVAL, "the prompt has no tokens: this model needs at least one");
-        return FAIL_INVALID_REQUEST;
-    }
-    if (n > context || (n == context && wanted > 0)) {
-        err_set(e, E2BIG, "prompt is too long: %" PRIu64 " tokens > %" PRIu64 " maximum", n,
-                wanted > 0 ? context - 1 : context);
-        return FAIL_CONTEXT_LENGTH;
-    }
-    *n_max = wanted < context - n ? wanted : (uint32_t)(context - n);
-    return FAIL_CODES_N;
-}
-
-/* All that is to be recited is there. False: refused. */
-static bool catch_up(struct llm *m, struct sequence *s)
-{
-    struct err e = {0};
-
-    if (s->n_resume > speaker_places(s))
-        err_set(&e, EINVAL, "resumed behind the end of the text");
-    else
-        replay(m, s, &e);
-    if (e.code != 0)
-        refuse(m, s, FAIL_INTERNAL, e.text);
-    return e.code == 0;
-}
-
-static void begin_recital(struct llm *m, struct sequence *s)
-{
-    struct request *r = s->request;
-
-    request_begin_answer(r, ANSWER_UNLIMITED);
-    if (catch_up(m, s))
-        accept(m, s, s->kind == PROMPT_COUNT ? (uint32_t)s->prompt.ids.n : 0, 0);
-}
-
-static int32_t page_tokens(const struct llm *m)
-{
-    const struct forward_shape *shape = &m->loader.memory.shape;
-
-    return shape->pages > 0 ? shape->page_tokens : 0;
-}
-
-static void give_to_compute(struct llm *m, struct sequence *s)
-{
-    s->is_with_compute = true;
-    compute_give(&m->compute, s);
-}
-
-/* What the journal has of the vector is said again once it is computed again. */
-static void begin_embedding(struct llm *m, struct sequence *s)
-{
-    struct request *r = s->request;
-    const struct checkpoint *c = &m->loader.checkpoint;
-    uint32_t hidden = c->config.hidden_size, n_max;
-    struct err e = {0};
-    enum fail_code code = check_context(m, s, &n_max, &e);
-
-    if (code != FAIL_CODES_N) {
-        refuse(m, s, code, e.text);
-        return;
-    }
-    request_begin_answer(r, ANSWER_UNLIMITED);
-    sequence_begin_embedding(s, pooling_first(&c->pooling, (uint32_t)s->prompt.ids.n) + 1,
-                             r->params.dimensions > 0 ? r->params.dimensions : hidden, hidden,
-                             page_tokens(m));
-    give_to_compute(m, s);
-}
-
-/* Without </think> in the vocabulary the model does not reason: the prompt was refused else. */
-static struct thinking limit_thinking(const struct llm *m, const struct sequence *s)
-{
-    const struct language *l = &m->loader.checkpoint.language;
-    bool may_end = s->kind == PROMPT_CHAT && l->think_end != TOKENIZER_NOT_FOUND;
-
-    return (struct thinking){
-        .start = l->think_start,
-        .end = l->think_end,
-        .n_left = may_end ? s->request->params.thinking_tokens : THINKING_UNLIMITED,
-        .is_open = s->prompt.starts_reasoning,
-    };
-}
-
-static void begin_answer(struct llm *m, struct sequence *s)
-{
-    struct request *r = s->request;
-    struct err e = {0};
-    uint32_t n_max = 0;
-    enum fail_code code = check_context(m, s, &n_max, &e);
-
-    if (code != FAIL_CODES_N) {
-        refuse(m, s, code, e.text);
-        return;
-    }
-    request_begin_answer(r, n_max);
-    s->thinking = limit_thinking(m, s);
-    constraint_begin(&s->constraint, &m->loader.checkpoint.language, s->prompt.grammar,
-                     &s->thinking);
-    sequence_begin(s, n_max, m->loader.checkpoint.config.vocab_size, page_tokens(m));
-    if (s->constraint.has_failed) {
-        refuse(m, s, FAIL_INTERNAL, "the resumed tokens do not keep the form");
-        return;
-    }
-    if (s->has_echo)
-        answer_echo(&r->answer, s->n_prompt);
-    speaker_begin(&m->speaker, s);
-    if (replay(m, s, &e) != 0) {
-        refuse(m, s, FAIL_INTERNAL, e.text);
-        return;
-    }
-    if (s->n_out >= s->n_limit) {
-        /* nothing to compute: no new token, and no log-probability of an old one */
-        accept(m, s, s->n_prompt, 0);
-        return;
-    }
-    give_to_compute(m, s);
-}
-
-static void take_prompt(struct llm *m, struct sequence *s)
-{
-    s->is_with_front = false;
-    if (s->prompt.error.code != 0)
-        refuse(m, s, s->prompt.code, s->prompt.error.text);
-    else if (s->kind == PROMPT_EMBED)
-        begin_embedding(m, s);
-    else if (is_recited(s))
-        begin_recital(m, s);
-    else
-        begin_answer(m, s);
-}
-
-/* --- tokens --- */
-
-/* The vector's text, as soon as there is one. */
-static bool take_vector(struct llm *m, struct sequence *s)
-{
-    if (s->prompt.text.len > 0)
-        return true;
-    /* acquire: pairs with let_go of compute */
-    int end = atomic_load_explicit(&s->end, memory_order_acquire);
-    if (end == END_FAILED)
-        refuse(m, s, FAIL_INTERNAL, s->error.text);
-    if (end != END_LENGTH)
-        return false;
-    speaker_write_vector(s);
-    return catch_up(m, s);
-}
-
-static bool take_recital(struct llm *m, struct sequence *s, uint64_t now_ns)
-{
-    struct request *r = s->request;
-    struct token token;
-
-    if (s->kind == PROMPT_EMBED && !take_vector(m, s))
-        return false;
-    if (r->answer.n_tokens == speaker_places(s)) {
-        finish(m, s, FINISH_STOP, now_ns);
-        return false;
-    }
-    if (!reply_may_go(m->engine.reply, r))
-        return false;
-    speaker_recite(&m->speaker, s, r->answer.n_tokens, &token);
-    reply_token(m->engine.reply, r, &token, now_ns);
-    return true;
-}
-
-static void say(struct llm *m, struct sequence *s, const struct result *result,
-                const struct result_top *tops, uint64_t now_ns)
-{
-    struct token token;
-
-    speaker_say(&m->speaker, s, result, tops, &token);
-    reply_token(m->engine.reply, s->request, &token, now_ns);
-}
-
-/* The echo of a token that compute says nothing of: all without log-probabilities, else the first.
- */
-static bool is_own_echo(const struct sequence *s, uint32_t place)
-{
-    return s->has_echo && place < s->n_prompt && (place == 0 || !s->has_logprobs);
-}
-
-/* What compute has said last, when all its results are taken. */
-static void take_end(struct llm *m, struct sequence *s, uint64_t now_ns)
-{
-    /* acquire: pairs with let_go of compute; results before it are visible, so look again */
-    int end = atomic_load_explicit(&s->end, memory_order_acquire);
-
-    if (end == END_NONE || atomic_load_explicit(&s->results_head, memory_order_relaxed) !=
-                               atomic_load_explicit(&s->results_tail, memory_order_acquire))
-        return;
-    if (end == END_FAILED)
-        refuse(m, s, FAIL_INTERNAL, s->error.text);
-    else
-        finish(m, s, end == END_EOS ? FINISH_STOP : FINISH_LENGTH, now_ns);
-}
-
-/* One token of s, if there is one and it may go. */
-static bool take_token(struct llm *m, struct sequence *s, uint64_t now_ns)
-{
-    struct request *r = s->request;
-    uint32_t place = r->answer.n_tokens;
-    uint32_t head = atomic_load_explicit(&s->results_head, memory_order_relaxed);
-    uint32_t slot = head & (SEQUENCE_RING - 1);
-    bool is_echo = s->has_echo && place < s->n_prompt;
-    enum finish_reason reason;
-
-    if (!is_echo && answer_is_over(&r->answer, &reason)) {
-        finish(m, s, reason, now_ns);
-        return false;
-    }
-    if (is_own_echo(s, place)) {
-        if (!reply_may_go(m->engine.reply, r))
-            return false;
-        say(m, s,
-            &(struct result){.token = s->prompt.ids.id[place],
-                             .is_prompt = true,
-                             .logprob = place == 0 ? NAN : 0},
-            NULL, now_ns);
-        return true;
-    }
-    /* acquire: pairs with settle of compute */
-    if (head == atomic_load_explicit(&s->results_tail, memory_order_acquire)) {
-        take_end(m, s, now_ns);
-        return false;
-    }
-    if (!reply_may_go(m->engine.reply, r))
-        return false;
-    say(m, s, &s->results[slot], s->tops != NULL ? &s->tops[(size_t)slot * s->n_top] : NULL,
-        now_ns);
-    /* release: the slot may be written again */
-    atomic_store_explicit(&s->results_head, head + 1, memory_order_release);
-    return true;
-}
-
-#define TURN_TOKENS 256 /* of one sequence, before the next one's turn */
-
-/* False when the turn ended although there may be more. */
-static bool take_turn(struct llm *m, struct sequence *s, bool *has_taken, uint64_t now_ns)
-{
-    for (int i = 0; i < TURN_TOKENS; i++) {
-        bool goes_on = is_recited(s) ? take_recital(m, s, now_ns) : take_token(m, s, now_ns);
-        if (!goes_on)
-            return true;
-        *has_taken |= s->is_with_compute;
-    }
-    return false;
 }
 
 static void show_prefix(struct llm *m)
@@ -603,9 +273,9 @@ static void step(struct engine *g, uint64_t now_ns)
         if (s->request == NULL || is_with_front(s))
             continue;
         if (s->is_with_front)
-            take_prompt(m, s);
-        if (s->request != NULL && (s->is_accepted || is_admitted(m, s)))
-            is_done &= take_turn(m, s, &has_taken, now_ns);
+            llm_take_prompt(m, s);
+        if (s->request != NULL && (s->is_accepted || llm_is_admitted(m, s)))
+            is_done &= llm_take_turn(m, s, &has_taken, now_ns);
     }
     free_returned(m);
     show_prefix(m);
