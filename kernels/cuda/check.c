@@ -262,7 +262,7 @@ int kern_cuda_check_gdn_chunk(const struct kern_cuda_gdn_chunk *p)
     TRY(check_prompt(p));
     if (!kern_cuda_has_tensor_path(&p->heads, p->qkv.type))
         return p->segments <= 1 ? 0 : -ENOTSUP;
-    if (p->segments > KERN_CUDA_SEGMENTS_MAX)
+    if (p->segments > KERN_CUDA_SEGMENTS_MAX || p->segments * p->spans.count > SPANS_MAX)
         return -ENOTSUP;
     TRY(refuse_unless(is_aligned(p->qkv.data, KERN_CUDA_VECTOR) && p->qkv.ld % 8 == 0));
     if (p->y.type == KERN_BF16) /* written in pairs */

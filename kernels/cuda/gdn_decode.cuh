@@ -62,7 +62,8 @@ template <int kDk, bool kExact> struct Tile {
         }
     }
 
-    // S <- a S + k u'
+    // S <- a S + k u', rounded in one way wherever it is inlined: a token put in later gives the
+    // bits of one put in at once.
     DEVICE_METHOD void add(float decay, const float *k, const float *u, int dk)
     {
         UNROLL
@@ -71,7 +72,7 @@ template <int kDk, bool kExact> struct Tile {
 
             UNROLL
             for (int c = 0; c < 4; c++)
-                s[i][c] = decay * s[i][c] + x * u[c];
+                s[i][c] = fmaf(x, u[c], decay * s[i][c]);
         }
     }
 

@@ -236,25 +236,25 @@ __global__ void __launch_bounds__(128, 1)
         store_state<kPass>(p, at, state);
 }
 
-// Two warps a block while blocks are few, so that they spread over the chip; as many stages as fit.
+// Two warps a block while blocks are few, so that they spread over the chip.  Three stages while a
+// block has a multiprocessor for itself, else two, so that two blocks fit; fewer where they do not.
 template <Pass kPass, int kDk>
 int launch_pass(kern_cuda *c, void *stream, const kern_cuda_gdn_chunk *p)
 {
     kern_cuda_parts parts = kern_cuda_slot_parts(&p->heads, p->slots.keep, p->slots.type);
     int columns = p->heads.dv + (kPass == SUMMARY ? kDk : 0);
     int units = p->spans.count * (kPass == SUMMARY ? p->segments - 1 : p->segments);
-    int64_t pairs = (int64_t)units * p->heads.hv * ((columns + 31) / 32);
-    Launch launch_of = {pairs <= c->device.sms ? 2 : 4, 3, 0};
+    auto blocks = [&](int warps) { return (columns + warps * kColumns - 1) / (warps * kColumns); };
+    int64_t heads = (int64_t)units * p->heads.hv;
+    int warps = heads * blocks(2) <= c->device.sms ? 2 : 4;
+    int stages = heads * blocks(warps) <= c->device.sms ? 3 : 2;
+    size_t bytes = stage_bytes<kDk>(warps);
 
-    launch_of.stage_bytes = stage_bytes<kDk>(launch_of.warps);
-    auto shared = [&] { return kUnitBytes + launch_of.stages * launch_of.stage_bytes; };
-    while (launch_of.stages > 1 && shared() > c->device.shared_bytes)
-        launch_of.stages--;
-    int block_columns = launch_of.warps * kColumns;
+    while (stages > 1 && kUnitBytes + stages * bytes > c->device.shared_bytes)
+        stages--;
     return launch(c, stream, "gdn_scan", gdn_scan_kernel<kPass, kDk>,
-                  {(columns + block_columns - 1) / block_columns, p->heads.hv, units,
-                   32 * launch_of.warps, shared()},
-                  *p, parts, launch_of);
+                  {blocks(warps), p->heads.hv, units, 32 * warps, kUnitBytes + stages * bytes}, *p,
+                  parts, Launch{warps, stages, bytes});
 }
 
 template <int kDk> int launch_scan(kern_cuda *c, void *stream, const kern_cuda_gdn_chunk *p)
