@@ -29,8 +29,9 @@ enum {
     KERN_CUDA_ABI = 1,
     KERN_CUDA_KEEP_MAX = 8,      /* most tokens a step may bring and take back */
     KERN_CUDA_CHECKPOINT = 1024, /* tokens between two checkpoints of a long prompt */
-    KERN_CUDA_WHY = 256,         /* bytes of a sentence */
-    KERN_CUDA_VECTOR = 16,       /* alignment of rows that are read in vectors */
+    KERN_CUDA_SEGMENTS_MAX = 16,
+    KERN_CUDA_WHY = 256,   /* bytes of a sentence */
+    KERN_CUDA_VECTOR = 16, /* alignment of rows that are read in vectors */
 };
 
 /* Consecutive rows of a batch that belong to one sequence.  Spans of one call share neither rows
@@ -128,7 +129,8 @@ struct kern_cuda_gdn_fold {
 /* Prefill, S current before and after.  A span with a checkpoint writes S to the listed slots, one
  * for each multiple of KERN_CUDA_CHECKPOINT in (pos, pos + rows]; conv1d with the same list writes
  * their convolution.  gdn_chunk: tensor cores on bf16 operands where dk is 64, 128 or 256, dv a
- * multiple of 16 and qkv bf16; else gdn_rows.  gdn_rows: token by token in f32, any shape. */
+ * multiple of 16 and qkv bf16; else gdn_rows.  gdn_rows: token by token in f32, any shape,
+ * without segments. */
 struct kern_cuda_gdn_chunk {
     struct kern_gdn_heads heads;
     struct kern_cuda_slots slots;
@@ -138,7 +140,9 @@ struct kern_cuda_gdn_chunk {
     struct kern_cuda_gates gates;
     struct kern_cuda_gate_norm norm;
     struct kern_out y; /* [rows, hv*dv] */
-    void *work;        /* gdn_work_bytes of it; gdn_rows needs none */
+    int32_t segments;  /* pieces of a span that run at the same time, where heads are few; 0: one.
+                          With more than one the bits depend on where the span begins and ends */
+    void *work;        /* kern_cuda_gdn_work_bytes of it; gdn_rows needs none */
     size_t work_bytes;
 };
 
@@ -202,7 +206,13 @@ extern const struct kern_cuda_api kern_cuda_api;
 
 /* Sizes; 0 when the shape is refused by the operations. */
 size_t kern_cuda_slot_bytes(const struct kern_gdn_heads *heads, int32_t keep, enum kern_type type);
-size_t kern_cuda_gdn_work_bytes(const struct kern_gdn_heads *heads, int32_t chunks);
+size_t kern_cuda_gdn_work_bytes(const struct kern_gdn_heads *heads, int32_t chunks, int32_t spans,
+                                int32_t segments);
+
+/* Segments that should pay on a device of so many multiprocessors: a warp for each quarter of them,
+ * at least 8 chunks to a segment, and 1 where that makes two, which cost as much as they bring. */
+int32_t kern_cuda_gdn_segments(const struct kern_gdn_heads *heads, int32_t chunks, int32_t spans,
+                               int32_t sms);
 
 /* Numbers the pieces of the spans (`chunk`); returns how many there are. */
 int32_t kern_cuda_number_chunks(struct kern_cuda_span *spans, int32_t count);

@@ -73,11 +73,30 @@ size_t kern_cuda_slot_bytes(const struct kern_gdn_heads *h, int32_t keep, enum k
     return kern_cuda_slot_parts(h, keep, type).bytes;
 }
 
-size_t kern_cuda_gdn_work_bytes(const struct kern_gdn_heads *h, int32_t chunks)
+size_t kern_cuda_gdn_work_bytes(const struct kern_gdn_heads *h, int32_t chunks, int32_t spans,
+                                int32_t segments)
 {
-    if (h == NULL || check_heads(h) != 0 || chunks < 1)
+    if (h == NULL || check_heads(h) != 0 || chunks < 1 || spans < 1 || segments < 0 ||
+        segments > KERN_CUDA_SEGMENTS_MAX)
         return 0;
-    return (size_t)chunks * (size_t)h->hv * KERN_CUDA_PREPARED_BYTES;
+    size_t matrix = (size_t)h->dk * (size_t)(h->dv + h->dk) * sizeof(float);
+    size_t between = segments > 1 ? (size_t)spans * (size_t)segments * matrix : 0;
+
+    return (size_t)h->hv * (between + (size_t)chunks * KERN_CUDA_PREPARED_BYTES);
+}
+
+int32_t kern_cuda_gdn_segments(const struct kern_gdn_heads *h, int32_t chunks, int32_t spans,
+                               int32_t sms)
+{
+    if (h == NULL || check_heads(h) != 0 || spans < 1)
+        return 1;
+    int64_t warps = (int64_t)spans * h->hv * ((h->dv + 15) / 16);
+    int64_t segments = 4 * (int64_t)sms / warps, most = chunks / spans / 8;
+
+    if (most > KERN_CUDA_SEGMENTS_MAX)
+        most = KERN_CUDA_SEGMENTS_MAX;
+    segments = segments < most ? segments : most;
+    return segments > 2 ? (int32_t)segments : 1; /* two cost as much as they bring */
 }
 
 bool kern_cuda_has_tensor_path(const struct kern_gdn_heads *h, enum kern_type qkv)
@@ -216,7 +235,7 @@ int kern_cuda_check_gdn_fold(const struct kern_cuda_gdn_fold *p)
     return check_spans(&p->spans, &p->slots, INT32_MAX);
 }
 
-int kern_cuda_check_gdn_rows(const struct kern_cuda_gdn_chunk *p)
+static int check_prompt(const struct kern_cuda_gdn_chunk *p)
 {
     TRY(refuse_unless(p != NULL));
     TRY(check_slots(&p->slots, &p->heads));
@@ -228,19 +247,29 @@ int kern_cuda_check_gdn_rows(const struct kern_cuda_gdn_chunk *p)
     TRY(check_gates(&p->gates, p->heads.hv));
     int64_t width = (int64_t)p->heads.hv * p->heads.dv;
     TRY(check_norm(&p->norm, width));
+    TRY(refuse_unless(p->segments >= 0));
     return check_out(&p->y, width);
+}
+
+int kern_cuda_check_gdn_rows(const struct kern_cuda_gdn_chunk *p)
+{
+    TRY(check_prompt(p));
+    return p->segments <= 1 ? 0 : -ENOTSUP;
 }
 
 int kern_cuda_check_gdn_chunk(const struct kern_cuda_gdn_chunk *p)
 {
-    TRY(kern_cuda_check_gdn_rows(p));
+    TRY(check_prompt(p));
     if (!kern_cuda_has_tensor_path(&p->heads, p->qkv.type))
-        return 0;
+        return p->segments <= 1 ? 0 : -ENOTSUP;
+    if (p->segments > KERN_CUDA_SEGMENTS_MAX || p->segments * p->spans.count > SPANS_MAX)
+        return -ENOTSUP;
     TRY(refuse_unless(is_aligned(p->qkv.data, KERN_CUDA_VECTOR) && p->qkv.ld % 8 == 0));
+    if (p->y.type == KERN_BF16) /* written in pairs */
+        TRY(refuse_unless((uintptr_t)p->y.data % 4 == 0 && p->y.ld % 2 == 0));
     const struct kern_cuda_span *last = &p->spans.host[p->spans.count - 1];
-    size_t need =
-        kern_cuda_gdn_work_bytes(&p->heads, last->chunk + kern_cuda_pieces(last->pos, last->rows));
-    if (p->work_bytes < need)
+    int32_t chunks = last->chunk + kern_cuda_pieces(last->pos, last->rows);
+    if (p->work_bytes < kern_cuda_gdn_work_bytes(&p->heads, chunks, p->spans.count, p->segments))
         return -ENOSPC;
     return refuse_unless(is_aligned(p->work, KERN_ALIGN));
 }

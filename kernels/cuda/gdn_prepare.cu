@@ -305,8 +305,7 @@ __global__ void __launch_bounds__(kThreads) gdn_prepare_kernel(const kern_cuda_g
     apply_norms<kDk>(sh->q_norm, sh->k_norm, qk);
     for (int i = 0; i < p.heads.hv / p.heads.hk; i++) {
         Unit at = {piece, (int)blockIdx.x, value_head_of(p.heads, key, i)};
-        Prepared *to =
-            static_cast<Prepared *>(p.work) + ((int64_t)at.piece_index * p.heads.hv + at.value);
+        Prepared *to = prepared_at(p, at.piece_index, at.value);
 
         load_gates(p, at, sh);
         __syncthreads();

@@ -13,18 +13,13 @@
 // what a token adds (k, u, a) goes to the rings instead of S; the pending ones are put in first.
 // Reference: kern_cuda_ref.
 
-#include <type_traits>
-
-#include "kernels/cuda/device.cuh"
+#include "kernels/cuda/gdn_decode.cuh"
 #include "kernels/cuda/host.cuh"
 
 namespace
 {
 
-constexpr int kThreads = 128;
 constexpr int kWarps = kThreads / 32;
-constexpr int kTile = 32;   // V columns at a time
-constexpr int kGroups = 16; // of rows
 
 // Of one token, shared by the block.
 struct Token {
@@ -138,86 +133,6 @@ DEVICE void normalise(const kern_cuda_gdn_step &p, int rows, int dk_padded, Shar
             token->kq = kq;
     }
 }
-
-// kExact: dk is kDk and dv a multiple of the tile, so that rows are read in vectors.
-template <int kDk, bool kExact> struct Tile {
-    static constexpr int kRows = kDk / kGroups;
-    float s[kRows][4];
-    int group, column; // the lane's first row and first column
-
-    DEVICE_METHOD int row(int i) const
-    {
-        return group + kGroups * i;
-    }
-
-    DEVICE_METHOD void load(const float *state, int dk, int dv)
-    {
-        UNROLL
-        for (int i = 0; i < kRows; i++) {
-            const float *from = state + row(i) * dv + column;
-
-            if (kExact) {
-                float4 x = *reinterpret_cast<const float4 *>(from);
-
-                s[i][0] = x.x;
-                s[i][1] = x.y;
-                s[i][2] = x.z;
-                s[i][3] = x.w;
-            } else {
-                UNROLL
-                for (int c = 0; c < 4; c++)
-                    s[i][c] = row(i) < dk && column + c < dv ? from[c] : 0.0f;
-            }
-        }
-    }
-
-    DEVICE_METHOD void store(float *state, int dk, int dv) const
-    {
-        UNROLL
-        for (int i = 0; i < kRows; i++) {
-            float *to = state + row(i) * dv + column;
-
-            if (kExact) {
-                *reinterpret_cast<float4 *>(to) = make_float4(s[i][0], s[i][1], s[i][2], s[i][3]);
-            } else {
-                UNROLL
-                for (int c = 0; c < 4; c++)
-                    if (row(i) < dk && column + c < dv)
-                        to[c] = s[i][c];
-            }
-        }
-    }
-
-    // S <- a S + k u'
-    DEVICE_METHOD void add(float decay, const float *k, const float *u, int dk)
-    {
-        UNROLL
-        for (int i = 0; i < kRows; i++) {
-            float x = kExact || row(i) < dk ? k[row(i)] : 0.0f;
-
-            UNROLL
-            for (int c = 0; c < 4; c++)
-                s[i][c] = decay * s[i][c] + x * u[c];
-        }
-    }
-
-    // Tokens [pos - pending, pos) from the rings.
-    DEVICE_METHOD void add_pending(const kern_gdn_heads &h, const kern_cuda_parts &parts,
-                                   const Slot &slot, int pos, int pending, int value, int key)
-    {
-        for (int t = pos - pending; t < pos; t++) {
-            int64_t ring = t % parts.ring_rows;
-            float u[4];
-
-            UNROLL
-            for (int c = 0; c < 4; c++)
-                u[c] = kExact || column + c < h.dv
-                           ? slot.u[(ring * h.hv + value) * h.dv + column + c]
-                           : 0.0f;
-            add(slot.a[ring * h.hv + value], slot.k + (ring * h.hk + key) * h.dk, u, h.dk);
-        }
-    }
-};
 
 // S'k and S'q of a tile: over the lane's rows, the warp's groups, the warps.
 template <int kDk, bool kExact>
@@ -382,27 +297,6 @@ __global__ void __launch_bounds__(kThreads, kDk > 128 || !kExact ? 3 : 5)
     put_outputs(p, at, sh);
 }
 
-// The pending tokens alone: a block has a tile.
-template <int kDk, bool kExact>
-__global__ void __launch_bounds__(kThreads)
-    gdn_fold_kernel(const kern_cuda_gdn_fold p, const kern_cuda_parts parts)
-{
-    kern_cuda_span span = p.spans.device[blockIdx.z];
-    int dk = p.heads.dk, dv = p.heads.dv, value = (int)blockIdx.y;
-    Slot slot = find_slot(p.slots, parts, span.slot);
-    float *state = slot.s + (size_t)value * (size_t)(dk * dv);
-    Tile<kDk, kExact> tile;
-
-    if (span.pending == 0)
-        return;
-    tile.group = (int)threadIdx.x / 8;
-    tile.column = (int)blockIdx.x * kTile + (int)threadIdx.x % 8 * 4;
-    tile.load(state, dk, dv);
-    tile.add_pending(p.heads, parts, slot, span.pos, span.pending, value,
-                     key_head_of(p.heads, value));
-    tile.store(state, dk, dv);
-}
-
 // Blocks per head: as many as there are multiprocessors for, where blocks can form clusters.
 int choose_parts(const kern_cuda *c, const kern_gdn_heads *h, int spans)
 {
@@ -429,32 +323,6 @@ int launch_step(kern_cuda *c, void *stream, const kern_cuda_gdn_step *p)
                   part_columns);
 }
 
-template <int kDk, bool kExact>
-int launch_fold(kern_cuda *c, void *stream, const kern_cuda_gdn_fold *p)
-{
-    kern_cuda_parts parts = kern_cuda_slot_parts(&p->heads, p->slots.keep, p->slots.type);
-
-    return launch(c, stream, "gdn_fold", gdn_fold_kernel<kDk, kExact>,
-                  {(p->heads.dv + kTile - 1) / kTile, p->heads.hv, p->spans.count, kThreads, 0}, *p,
-                  parts);
-}
-
-// Calls call(dk, is_exact) with compile-time values for the shape.
-template <class Call> int with_shape(const kern_gdn_heads *h, Call call)
-{
-    bool is_exact = h->dv % kTile == 0;
-
-    if (h->dk <= 64)
-        return is_exact && h->dk == 64 ? call(std::integral_constant<int, 64>(), std::true_type())
-                                       : call(std::integral_constant<int, 64>(), std::false_type());
-    if (h->dk <= 128)
-        return is_exact && h->dk == 128
-                   ? call(std::integral_constant<int, 128>(), std::true_type())
-                   : call(std::integral_constant<int, 128>(), std::false_type());
-    return is_exact && h->dk == 256 ? call(std::integral_constant<int, 256>(), std::true_type())
-                                    : call(std::integral_constant<int, 256>(), std::false_type());
-}
-
 } // namespace
 
 extern "C" int cuda_gdn_step(kern_cuda *c, void *stream, const kern_cuda_gdn_step *p)
@@ -465,16 +333,5 @@ extern "C" int cuda_gdn_step(kern_cuda *c, void *stream, const kern_cuda_gdn_ste
         return rc;
     return with_shape(&p->heads, [&](auto dk, auto is_exact) {
         return launch_step<decltype(dk)::value, decltype(is_exact)::value>(c, stream, p);
-    });
-}
-
-extern "C" int cuda_gdn_fold(kern_cuda *c, void *stream, const kern_cuda_gdn_fold *p)
-{
-    int rc = kern_cuda_check_gdn_fold(p);
-
-    if (rc != 0)
-        return rc;
-    return with_shape(&p->heads, [&](auto dk, auto is_exact) {
-        return launch_fold<decltype(dk)::value, decltype(is_exact)::value>(c, stream, p);
     });
 }

@@ -25,6 +25,43 @@ struct Prepared {
 
 static_assert(sizeof(Prepared) == KERN_CUDA_PREPARED_BYTES, "kernels/cuda/check.h has the size");
 
+// What the segments of one span and value head make of the state: matrices of [dk][dv + dk] floats.
+// Of 0 to count - 2 each is N | M of a segment, and after gdn_join in its first dv columns the
+// state that the segment leaves; the last one has the state before all of them.
+struct Segments {
+    float *data;
+    int count, ld;
+    int64_t size;
+
+    DEVICE_METHOD float *after(int segment) const
+    {
+        return data + segment * size;
+    }
+
+    DEVICE_METHOD float *before(int segment) const
+    {
+        return data + (segment == 0 ? count - 1 : segment - 1) * size;
+    }
+};
+
+DEVICE Segments find_segments(const kern_cuda_gdn_chunk &p, int span, int value)
+{
+    int ld = p.heads.dv + p.heads.dk;
+    int64_t size = (int64_t)p.heads.dk * ld, unit = (int64_t)span * p.heads.hv + value;
+
+    return {static_cast<float *>(p.work) + unit * p.segments * size, p.segments, ld, size};
+}
+
+// Behind the segments, where there are any.
+DEVICE Prepared *prepared_at(const kern_cuda_gdn_chunk &p, int piece, int value)
+{
+    unsigned char *at = static_cast<unsigned char *>(p.work);
+
+    if (p.segments > 1)
+        at = reinterpret_cast<unsigned char *>(find_segments(p, p.spans.count, 0).data);
+    return reinterpret_cast<Prepared *>(at) + ((int64_t)piece * p.heads.hv + value);
+}
+
 DEVICE int triangle_block(int row, int column)
 {
     return row * (row + 1) / 2 + column;

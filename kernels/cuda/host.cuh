@@ -92,6 +92,11 @@ static inline bool is_vector_aligned(const void *p)
     return (uintptr_t)p % KERN_CUDA_VECTOR == 0;
 }
 
+// T and P of every piece and value head into p->work (gdn_prepare.cu); the states between segments
+// (gdn_join.cu).  Here p->segments is at least 1.
+int launch_gdn_prepare(kern_cuda *c, void *stream, const kern_cuda_gdn_chunk *p);
+int launch_gdn_join(kern_cuda *c, void *stream, const kern_cuda_gdn_chunk *p);
+
 // y = RMSNorm(y) * w * SiLU(z), in place (gdn_norm.cu).
 int launch_gdn_norm(kern_cuda *c, void *stream, const kern_cuda_gdn_chunk *p);
 

@@ -9,11 +9,9 @@ import sys
 from pathlib import Path
 
 # Object -> its kernels: what must be there, so that nothing escapes by a change of names.
-KERNELS = {
-    "conv1d": {"conv1d_kernel"}, "gdn_norm": {"gdn_norm_kernel"}, "gdn_rows": {"gdn_rows_kernel"},
-    "gdn_step": {"gdn_step_kernel", "gdn_fold_kernel"}, "gdn_prepare": {"gdn_prepare_kernel"},
-    "gdn_scan": {"gdn_scan_kernel"}, "api": {"probe_kernel"},
-}
+KERNELS = {name: {f"{name}_kernel"} for name in (
+    "conv1d", "gdn_norm", "gdn_rows", "gdn_step", "gdn_fold", "gdn_prepare", "gdn_join",
+    "gdn_scan")} | {"api": {"probe_kernel"}}
 ENTRY = re.compile(r"Compiling entry function '(\S+)' for '(\S+)'")
 STACK = re.compile(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads")
 USED = re.compile(r"Used (\d+) registers")

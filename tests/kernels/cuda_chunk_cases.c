@@ -12,18 +12,24 @@ struct run {
     struct buffer y, work, list;
     enum kern_type to;
     bool is_normed;
+    int32_t segments;
 };
 
 typedef int chunk_op(struct kern_cuda *, void *, const struct kern_cuda_gdn_chunk *);
 
-static struct run make_run(const struct layer *l, int32_t slots, enum kern_type to, bool is_normed)
+static struct run make_run(const struct layer *l, int32_t slots, enum kern_type to, bool is_normed,
+                           int32_t segments)
 {
-    struct run r = {.l = l, .slots = make_slots(l, slots, 0), .to = to, .is_normed = is_normed};
+    struct run r = {.l = l,
+                    .slots = make_slots(l, slots, 0),
+                    .to = to,
+                    .is_normed = is_normed,
+                    .segments = segments};
     int32_t pieces = l->rows / KERN_CHUNK + 2 * SPANS_MAX;
     size_t state = r.slots.shape.stride;
 
     r.y = take_buffer((size_t)l->rows * (size_t)l->ld_y * kern_cuda_type_bytes(to));
-    r.work = take_buffer(kern_cuda_gdn_work_bytes(&l->heads, pieces));
+    r.work = take_buffer(kern_cuda_gdn_work_bytes(&l->heads, pieces, SPANS_MAX, segments));
     r.list = take_buffer(2 * sizeof(int32_t));
     memcpy(r.list.host, (int32_t[]){slots - 1, slots - 2}, r.list.bytes);
     send(&r.list);
@@ -53,6 +59,7 @@ static void call(const struct run *r, struct batch *b, chunk_op *op)
             .gates = gates_of(r->l, at == 1),
             .norm = norm_of(r->l, at == 1, r->is_normed),
             .y = {r->to, at == 1 ? r->y.device : r->y.host, r->l->ld_y},
+            .segments = at == 1 ? r->segments : 0,
             .work = r->work.device,
             .work_bytes = r->work.bytes};
 
@@ -117,13 +124,14 @@ struct chunk_case {
     enum kern_type type, to;
     int32_t rows;
     bool is_normed;
+    int32_t segments;
 };
 
 static void run_case(const struct chunk_case *k, enum kind kind, chunk_op *op, const char *name,
                      double bound)
 {
     struct layer l = make_layer(k->heads, k->type, k->rows, kind);
-    struct run r = make_run(&l, 3, k->to, k->is_normed);
+    struct run r = make_run(&l, 3, k->to, k->is_normed, k->segments);
     struct batch b = ragged(k->rows);
     char what[128];
 
@@ -140,11 +148,11 @@ static void run_case(const struct chunk_case *k, enum kind kind, chunk_op *op, c
 void check_rows(void)
 {
     static const struct chunk_case cases[] = {
-        {{1, 2, 128, 128, 4, false}, KERN_BF16, KERN_F32, 80, true},
-        {{1, 1, 64, 64, 4, false}, KERN_F32, KERN_F32, 90, false},
-        {{1, 2, 256, 130, 4, true}, KERN_F32, KERN_F32, 20, true},
-        {{2, 4, 31, 33, 4, true}, KERN_F32, KERN_F32, 70, true},
-        {{1, 1, 1, 1, 2, false}, KERN_F32, KERN_BF16, 70, true},
+        {{1, 2, 128, 128, 4, false}, KERN_BF16, KERN_F32, 80, true, 0},
+        {{1, 1, 64, 64, 4, false}, KERN_F32, KERN_F32, 90, false, 0},
+        {{1, 2, 256, 130, 4, true}, KERN_F32, KERN_F32, 20, true, 0},
+        {{2, 4, 31, 33, 4, true}, KERN_F32, KERN_F32, 70, true, 0},
+        {{1, 1, 1, 1, 2, false}, KERN_F32, KERN_BF16, 70, true, 0},
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
@@ -168,7 +176,8 @@ static void check_cuts(struct kern_gdn_heads heads)
 {
     enum { ROWS = 1152, CUT = 192 };
     struct layer l = make_layer(heads, KERN_BF16, ROWS, PLAIN);
-    struct run whole = make_run(&l, 2, KERN_F32, false), cut = make_run(&l, 2, KERN_F32, false);
+    struct run whole = make_run(&l, 2, KERN_F32, false, 0);
+    struct run cut = make_run(&l, 2, KERN_F32, false, 0);
     struct batch b = {.spans = {{.rows = ROWS, .checkpoint = 0}}, .count = 1};
 
     memset(whole.slots.memory.host, 0, whole.slots.memory.bytes);
@@ -188,17 +197,47 @@ static void check_cuts(struct kern_gdn_heads heads)
                 memcmp(fetch(&whole.slots.memory), fetch(&cut.slots.memory),
                        whole.slots.memory.bytes) == 0);
     report("gdn_chunk, the checkpoint at 1,024", error_of_states(&whole), bounds[PLAIN]);
+    struct run parts = make_run(&l, 2, KERN_F32, false, 4);
+    call(&parts, &b, device.api->ops.gdn_chunk);
+    report("gdn_chunk in segments, the checkpoint at 1,024", error_of_states(&parts),
+           bounds[PLAIN]);
+}
+
+/* Several segments at a time: two spans have fewer pieces than segments. */
+static void check_segments(void)
+{
+    static const struct chunk_case cases[] = {
+        {{1, 2, 128, 48, 4, false}, KERN_BF16, KERN_F32, 600, true, 3},
+        {{1, 1, 64, 64, 4, false}, KERN_BF16, KERN_BF16, 900, false, 7},
+        {{1, 1, 256, 16, 4, false}, KERN_BF16, KERN_F32, 400, false, 2},
+    };
+    struct kern_gdn_heads small = {16, 16, 128, 128, 4, false},
+                          large = {16, 48, 128, 128, 4, false};
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        for (enum kind kind = 0; kind < (i == 0 ? KINDS : KEYS_ALIKE); kind++) {
+            char name[64];
+
+            seed(40 * i + kind);
+            snprintf(name, sizeof name, "gdn_chunk in %d segments", cases[i].segments);
+            run_case(&cases[i], kind, device.api->ops.gdn_chunk, name, bounds[kind]);
+            release_all();
+        }
+    report_true("segments where heads are few and chunks many",
+                kern_cuda_gdn_segments(&small, 128, 1, 132) == 4 &&
+                    kern_cuda_gdn_segments(&small, 16, 1, 132) == 1 &&
+                    kern_cuda_gdn_segments(&large, 128, 1, 132) == 1);
 }
 
 void check_chunk(void)
 {
     static const struct chunk_case cases[] = {
-        {{1, 3, 128, 128, 4, false}, KERN_BF16, KERN_F32, 230, true},
-        {{2, 4, 64, 64, 4, true}, KERN_BF16, KERN_BF16, 150, true},
-        {{1, 1, 256, 48, 4, false}, KERN_BF16, KERN_F32, 150, false},
-        {{1, 1, 128, 16, 4, false}, KERN_BF16, KERN_BF16, 150, false},
-        {{1, 2, 96, 32, 4, false}, KERN_BF16, KERN_F32, 100, true},    /* no tensor-core code */
-        {{16, 16, 64, 256, 4, false}, KERN_BF16, KERN_F32, 70, false}, /* four warps a block */
+        {{1, 3, 128, 128, 4, false}, KERN_BF16, KERN_F32, 230, true, 0},
+        {{2, 4, 64, 64, 4, true}, KERN_BF16, KERN_BF16, 150, true, 0},
+        {{1, 1, 256, 48, 4, false}, KERN_BF16, KERN_F32, 150, false, 0},
+        {{1, 1, 128, 16, 4, false}, KERN_BF16, KERN_BF16, 150, false, 0},
+        {{1, 2, 96, 32, 4, false}, KERN_BF16, KERN_F32, 100, true, 0},    /* no tensor-core code */
+        {{16, 16, 64, 256, 4, false}, KERN_BF16, KERN_F32, 70, false, 0}, /* four warps a block */
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
@@ -207,6 +246,7 @@ void check_chunk(void)
             run_case(&cases[i], kind, device.api->ops.gdn_chunk, "gdn_chunk", bounds[kind]);
             release_all();
         }
+    check_segments();
     seed(1000);
     check_cuts((struct kern_gdn_heads){1, 1, 64, 32, 4, false});
     release_all();

@@ -40,8 +40,8 @@ static struct params *make_params(void)
     p.conv1d = (struct kern_cuda_conv1d){heads, slots, spans, list, x, f, y};
     p.gdn_step = (struct kern_cuda_gdn_step){heads, slots, spans, x, f, gates, norm, y};
     p.gdn_fold = (struct kern_cuda_gdn_fold){heads, slots, spans};
-    p.gdn_chunk = (struct kern_cuda_gdn_chunk){heads, slots, spans, list,   x,
-                                               gates, norm,  y,     memory, sizeof memory};
+    p.gdn_chunk = (struct kern_cuda_gdn_chunk){heads, slots, spans,  list,         x, gates, norm,
+                                               y,     0,     memory, sizeof memory};
     p.gdn_rows = p.gdn_chunk;
     return &p;
 }
@@ -106,7 +106,7 @@ static void refuse_shapes(void)
     REFUSED(gdn_chunk, -ENOTSUP, p->gdn_chunk.heads.dk = KERN_HEAD_MAX + 1);
     struct kern_gdn_heads odd = {1, 1, 300, 8, 4, false};
     expect("size of a slot of heads of 300", 0, (int)kern_cuda_slot_bytes(&odd, 0, KERN_F32));
-    expect("work of heads of 300", 0, (int)kern_cuda_gdn_work_bytes(&odd, 1));
+    expect("work of heads of 300", 0, (int)kern_cuda_gdn_work_bytes(&odd, 1, 1, 1));
 }
 
 static void refuse_memory(void)
@@ -126,6 +126,12 @@ static void refuse_memory(void)
     REFUSED(gdn_chunk, -EINVAL, p->gdn_chunk.qkv.data = memory + 2); /* read in vectors */
     REFUSED(gdn_chunk, -EINVAL, p->gdn_chunk.qkv.ld = 257);
     REFUSED(gdn_chunk, -ENOSPC, p->gdn_chunk.work_bytes = 6 * KERN_CUDA_PREPARED_BYTES - 1);
+    REFUSED(gdn_chunk, -ENOSPC, p->gdn_chunk.work_bytes = 6 * KERN_CUDA_PREPARED_BYTES;
+            p->gdn_chunk.segments = 2);
+    REFUSED(gdn_chunk, -EINVAL, p->gdn_chunk.segments = -1);
+    REFUSED(gdn_chunk, -ENOTSUP, p->gdn_chunk.segments = KERN_CUDA_SEGMENTS_MAX + 1);
+    REFUSED(gdn_rows, -ENOTSUP, p->gdn_rows.segments = 2);
+    REFUSED(gdn_chunk, -EINVAL, p->gdn_chunk.y.type = KERN_BF16; p->gdn_chunk.y.data = memory + 2);
     REFUSED(gdn_chunk, -EINVAL, p->gdn_chunk.work = memory + 4);
     REFUSED(gdn_rows, -EINVAL, p->gdn_rows.y.ld = 31);
 }

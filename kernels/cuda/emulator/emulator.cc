@@ -6,6 +6,7 @@
 #include <ucontext.h>
 
 #include <deque>
+#include <memory>
 #include <vector>
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -56,6 +57,12 @@ struct Fiber {
     std::vector<Copy> copies;
     int group;
     bool is_done;
+
+    ~Fiber()
+    {
+        if (stack != nullptr)
+            munmap(stack, kStack);
+    }
 };
 
 struct Machine {
@@ -65,7 +72,7 @@ struct Machine {
     void *fake_stack = nullptr;
     const void *stack_bottom = nullptr;
     size_t stack_bytes = 0;
-    std::vector<Fiber *> fibers; // kept for their stacks
+    std::vector<std::unique_ptr<Fiber>> fibers; // kept for their stacks
     std::deque<Fiber *> ready;
     Fiber *running = nullptr;
     Barrier cluster;
@@ -185,16 +192,16 @@ void run_cluster(const Grid &grid, Index block)
     std::vector<Fiber *> all;
 
     while (m.fibers.size() < threads)
-        m.fibers.push_back(new Fiber);
+        m.fibers.push_back(std::make_unique<Fiber>());
     for (unsigned r = 0; r < grid.cluster; r++)
         memset(m.shared[r], 0xff, m.shared_bytes);
     m.cluster.expected = threads;
     for (unsigned i = 0; i < threads; i++) {
         unsigned rank = i / grid.threads;
 
-        prepare_fiber(m.fibers[i], grid, block, rank, i % grid.threads, &blocks[rank],
+        prepare_fiber(m.fibers[i].get(), grid, block, rank, i % grid.threads, &blocks[rank],
                       &warps[i / 32]);
-        all.push_back(m.fibers[i]);
+        all.push_back(m.fibers[i].get());
     }
     make_ready(all);
     unsigned done = 0;
