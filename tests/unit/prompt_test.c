@@ -63,6 +63,7 @@ static void drop(struct prompt *p)
 {
     token_ids_free(&p->ids);
     buf_free(&p->text);
+    grammar_unref(&p->grammar);
 }
 
 static size_t count(const struct prompt *p, uint32_t id)
