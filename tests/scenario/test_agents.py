@@ -6,6 +6,8 @@ import pytest
 
 from node import ROOT
 
+pytestmark = pytest.mark.sanitized
+
 DEMO = ROOT / "models" / "demo"
 RECORDED = sorted((ROOT / "tests" / "clients" / "recorded").glob("*/*.json"))
 QUESTION = "What is the weather in Oslo right now?"

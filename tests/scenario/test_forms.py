@@ -10,6 +10,8 @@ import pytest
 import streams
 from node import ROOT
 
+pytestmark = pytest.mark.sanitized
+
 DEMO = ROOT / "models" / "demo"
 
 SCHEMAS = [
@@ -140,6 +142,7 @@ def test_a_schema_beyond_us(demo):
     assert stream.field("x-cortex-tools") == "unconstrained"
 
 
+@pytest.mark.threads
 def test_words_or_a_call(demo):
     """auto: text, or calls; with a schema too: what is said keeps it."""
     n = demo()
@@ -152,6 +155,7 @@ def test_words_or_a_call(demo):
             jsonschema.validate(json.loads(c["message"]["content"]), SCHEMAS[0])
 
 
+@pytest.mark.threads
 def test_kills_under_forms(demo):
     """A form is rebuilt from the tokens so far: the bytes of the calm run."""
     n = demo(workers=2)
