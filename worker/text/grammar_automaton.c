@@ -203,24 +203,18 @@ static void add_row(struct automaton *a, struct auto_state *s)
 
 /* --- how rules begin --- */
 
-static void set_range(struct byte_set *s, unsigned low, unsigned high)
+void automaton_add_ranges(const struct automaton *a, const struct auto_state *s,
+                          struct byte_set *set)
 {
-    for (unsigned w = low / 64; w <= high / 64; w++) {
-        uint64_t bits = ~(uint64_t)0;
-        if (w == low / 64)
-            bits &= ~(uint64_t)0 << low % 64;
-        if (w == high / 64)
-            bits &= ~(uint64_t)0 >> (63 - high % 64);
-        s->bits[w] |= bits;
-    }
+    for (uint32_t i = 0; i < s->n_ranges; i++)
+        byte_set_add(set, a->ranges[s->ranges + i].low, a->ranges[s->ranges + i].high);
 }
 
 void automaton_add_bytes(const struct automaton *a, uint32_t state, struct byte_set *set)
 {
     const struct auto_state *s = &a->states[state];
 
-    for (uint32_t i = 0; i < s->n_ranges; i++)
-        set_range(set, a->ranges[s->ranges + i].low, a->ranges[s->ranges + i].high);
+    automaton_add_ranges(a, s, set);
     for (uint32_t i = 0; i < s->n_calls; i++)
         for (size_t w = 0; w < 4; w++)
             set->bits[w] |= a->rules[a->calls[s->calls + i].rule].first.bits[w];

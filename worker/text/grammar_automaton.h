@@ -17,6 +17,17 @@ static inline bool byte_set_has(const struct byte_set *s, uint8_t b)
 {
     return (s->bits[b / 64] >> b % 64 & 1) != 0;
 }
+static inline void byte_set_add(struct byte_set *s, unsigned low, unsigned high)
+{
+    for (unsigned w = low / 64; w <= high / 64; w++) {
+        uint64_t bits = ~(uint64_t)0;
+        if (w == low / 64)
+            bits &= ~(uint64_t)0 << low % 64;
+        if (w == high / 64)
+            bits &= ~(uint64_t)0 >> (63 - high % 64);
+        s->bits[w] |= bits;
+    }
+}
 
 struct auto_range {
     uint32_t to;
@@ -66,7 +77,9 @@ void automaton_copy(struct automaton *to, const struct automaton *from);
 void automaton_free(struct automaton *a);
 size_t automaton_memory(const struct automaton *a);
 
-/* Bytes a state goes on with, calls included. */
+/* Bytes a state goes on with by itself, and with calls included. */
+void automaton_add_ranges(const struct automaton *a, const struct auto_state *s,
+                          struct byte_set *set);
 void automaton_add_bytes(const struct automaton *a, uint32_t state, struct byte_set *set);
 
 static inline uint32_t automaton_next(const struct automaton *a, const struct auto_state *s,

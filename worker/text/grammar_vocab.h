@@ -23,6 +23,7 @@ enum char_kind {
     CHAR_CONTROL, /* below 0x20 */
     CHAR_KINDS
 };
+extern const struct byte_set char_kind_bytes[CHAR_KINDS];
 enum char_kind char_kind_of(uint8_t byte);
 
 /* In the order of a walk; what lies below a node ends where `skip` goes on. The tokens below it are
@@ -48,7 +49,7 @@ void trie_build(struct trie *t, struct trie_text *texts, uint32_t n);
 void trie_free(struct trie *t);
 size_t trie_memory(const struct trie *t);
 
-#define GROUP_CHARS_MAX 32 /* longer tokens are not in a group of kinds */
+#define GROUP_CHARS_MAX 128 /* longer tokens are not in a group of kinds */
 
 struct token_group {
     uint16_t kinds;      /* a bit for each; 0: the group of all others */
