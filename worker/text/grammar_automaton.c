@@ -235,7 +235,7 @@ static void find_first(struct automaton *a)
     }
 }
 
-bool automaton_finish(struct automaton *a, uint32_t root)
+bool automaton_finish(struct automaton *a, uint32_t root, uint32_t token_max)
 {
     struct backward b = {0};
 
@@ -247,5 +247,6 @@ bool automaton_finish(struct automaton *a, uint32_t root)
     }
     free_backward(&b);
     find_first(a);
+    automaton_find_twins(a, token_max);
     return is_live;
 }

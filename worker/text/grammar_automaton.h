@@ -42,7 +42,8 @@ struct auto_call {
 struct auto_state {
     uint32_t ranges; /* the first, ascending by bytes */
     uint32_t calls;
-    uint32_t row; /* of 256 targets, when there are many ranges; else GRAMMAR_NONE */
+    uint32_t row;  /* of 256 targets, when there are many ranges; else GRAMMAR_NONE */
+    uint32_t twin; /* the first state that no token tells from this one: both have the same mask */
     uint16_t n_ranges, n_calls;
     bool is_end; /* the rule may end here */
 };
@@ -70,9 +71,10 @@ struct auto_budget {
 /* All rules of n from the first one that a does not have yet: -E2BIG beyond the budget. */
 int automaton_add(struct automaton *a, const struct nfa *n, struct auto_budget *budget,
                   struct err *e);
-/* Leave out what cannot come to an end, and learn how rules begin. false: the rule `root` itself
- * cannot come to an end. */
-bool automaton_finish(struct automaton *a, uint32_t root);
+/* Leave out what cannot come to an end, and learn how rules begin and which states are twins, with
+ * tokens of at most token_max bytes. false: the rule `root` itself cannot come to an end. */
+bool automaton_finish(struct automaton *a, uint32_t root, uint32_t token_max);
+void automaton_find_twins(struct automaton *a, uint32_t token_max);
 void automaton_copy(struct automaton *to, const struct automaton *from);
 void automaton_free(struct automaton *a);
 size_t automaton_memory(const struct automaton *a);

@@ -274,6 +274,8 @@ static void read_tokens(struct grammar_vocab *v, grammar_bytes_fn *bytes, void *
             text.len = before;
         CHECK(text.len < UINT32_MAX);
         v->at[id + 1] = (uint32_t)text.len;
+        if (text.len - before > v->token_max)
+            v->token_max = (uint32_t)(text.len - before);
     }
     buf_add_char(&text, '\0'); /* so that there is something */
     v->text = text.data;
@@ -287,7 +289,7 @@ static void make_base(struct grammar_vocab *v)
     nfa_init(&n, 10000);
     nfa_add_builtins(&n);
     CHECK(automaton_add(&v->base, &n, &budget, NULL) == 0);
-    CHECK(automaton_finish(&v->base, RULE_VALUE));
+    CHECK(automaton_finish(&v->base, RULE_VALUE, v->token_max));
     nfa_free(&n);
     v->parts = part_table_new(v->base.n_states, SIZE_MAX);
     for (uint32_t i = 0; i < v->base.n_states; i++)

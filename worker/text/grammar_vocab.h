@@ -70,10 +70,11 @@ struct part_table {
 };
 
 struct grammar_vocab {
-    uint32_t n, words; /* tokens, words of a mask */
-    char *text;        /* owned: of all tokens */
-    uint32_t *at;      /* owned: by id, n + 1 */
-    struct trie trie;  /* groups one behind the other */
+    uint32_t n, words;  /* tokens, words of a mask */
+    uint32_t token_max; /* bytes of the longest */
+    char *text;         /* owned: of all tokens */
+    uint32_t *at;       /* owned: by id, n + 1 */
+    struct trie trie;   /* groups one behind the other */
     struct token_group *groups;
     uint32_t n_groups;
     struct automaton base;    /* the built-in rules */
