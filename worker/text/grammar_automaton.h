@@ -34,6 +34,9 @@ struct auto_range {
     uint8_t low, high;
 };
 
+/* By byte: which of a state's ranges it is in, UINT16_MAX: none. */
+typedef uint16_t auto_row[256];
+
 struct auto_call {
     uint32_t rule;
     uint32_t to; /* behind the call */
@@ -42,7 +45,7 @@ struct auto_call {
 struct auto_state {
     uint32_t ranges; /* the first, ascending by bytes */
     uint32_t calls;
-    uint32_t row;  /* of 256 targets, when there are many ranges; else GRAMMAR_NONE */
+    uint32_t row;  /* when there are many ranges; else GRAMMAR_NONE */
     uint32_t twin; /* the first state that no token tells from this one: both have the same mask */
     uint16_t n_ranges, n_calls;
     bool is_end; /* the rule may end here */
@@ -57,7 +60,7 @@ struct automaton {
     struct auto_state *states; /* all owned */
     struct auto_range *ranges;
     struct auto_call *calls;
-    uint32_t *rows;
+    auto_row *rows; /* states with the same ranges share one */
     struct auto_rule *rules;
     uint32_t n_states, n_ranges, n_calls, n_rows, n_rules;
     uint32_t cap_states, cap_ranges, cap_calls, cap_rows, cap_rules;
@@ -79,6 +82,9 @@ void automaton_copy(struct automaton *to, const struct automaton *from);
 void automaton_free(struct automaton *a);
 size_t automaton_memory(const struct automaton *a);
 
+/* They go on with the same bytes in the same ranges, wherever to. */
+bool automaton_same_ranges(const struct automaton *a, const struct auto_state *x,
+                           const struct auto_state *y);
 /* Bytes a state goes on with by itself, and with calls included. */
 void automaton_add_ranges(const struct automaton *a, const struct auto_state *s,
                           struct byte_set *set);
@@ -87,9 +93,12 @@ void automaton_add_bytes(const struct automaton *a, uint32_t state, struct byte_
 static inline uint32_t automaton_next(const struct automaton *a, const struct auto_state *s,
                                       uint8_t byte)
 {
-    if (s->row != GRAMMAR_NONE)
-        return a->rows[(size_t)s->row * 256 + byte];
     const struct auto_range *r = a->ranges + s->ranges;
+
+    if (s->row != GRAMMAR_NONE) {
+        uint16_t i = a->rows[s->row][byte];
+        return i == UINT16_MAX ? GRAMMAR_NONE : r[i].to;
+    }
     for (uint32_t i = 0; i < s->n_ranges; i++)
         if (byte >= r[i].low && byte <= r[i].high)
             return r[i].to;

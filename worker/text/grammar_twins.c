@@ -74,14 +74,10 @@ static uint64_t hash_state(const struct partition *p, uint32_t s)
 static bool is_alike(const struct partition *p, const struct auto_state *x,
                      const struct auto_state *y)
 {
-    const struct auto_range *r = p->a->ranges + x->ranges, *s = p->a->ranges + y->ranges;
     const struct auto_call *c = p->a->calls + x->calls, *d = p->a->calls + y->calls;
 
-    if (x->is_end != y->is_end || x->n_ranges != y->n_ranges || x->n_calls != y->n_calls)
+    if (x->is_end != y->is_end || x->n_calls != y->n_calls || !automaton_same_ranges(p->a, x, y))
         return false;
-    for (uint32_t i = 0; i < x->n_ranges; i++)
-        if (r[i].low != s[i].low || r[i].high != s[i].high)
-            return false;
     for (uint32_t i = 0; i < x->n_calls; i++)
         if (c[i].rule != d[i].rule)
             return false;
