@@ -28,6 +28,7 @@ struct subsets {
     struct subset *all;
     uint32_t *slots; /* 1 + subset, 0: free */
     uint32_t *stamp; /* by state of n: the last closure it was in */
+    uint32_t *alone; /* by state of n: 1 + the state of its closure alone, if that is of the rule */
     uint32_t *todo;
     struct move *moves; /* of the subset in work; calls behind them, from the end of the array */
     struct move *calls;
@@ -95,7 +96,8 @@ static uint32_t close_todo(struct subsets *s)
         }
     }
     spend(s, s->n_todo);
-    qsort(s->members + first, s->n_members - first, sizeof *s->members, compare_u32);
+    if (s->n_members - first > 1)
+        qsort(s->members + first, s->n_members - first, sizeof *s->members, compare_u32);
     return first;
 }
 
@@ -130,8 +132,7 @@ static uint32_t add_subset(struct subsets *s, struct subset sub)
     return a->n_states++;
 }
 
-/* The state of the closure of todo. */
-static uint32_t find_subset(struct subsets *s)
+static uint32_t find_closure(struct subsets *s)
 {
     uint32_t first = close_todo(s), n = s->n_members - first;
     uint64_t hash = hash_xxh3(s->members + first, n * sizeof *s->members);
@@ -150,6 +151,17 @@ static uint32_t find_subset(struct subsets *s)
     uint32_t state = add_subset(s, (struct subset){.first = first, .n = n, .hash = hash});
     s->slots[at] = s->n_all;
     return state;
+}
+
+/* The state of the closure of todo. */
+static uint32_t find_subset(struct subsets *s)
+{
+    if (s->n_todo != 1)
+        return find_closure(s);
+    uint32_t *alone = &s->alone[s->todo[0]];
+    if (*alone <= s->base) /* of no rule so far, or of one before */
+        *alone = 1 + find_closure(s);
+    return *alone - 1;
 }
 
 /* --- the moves of a subset --- */
@@ -284,7 +296,9 @@ int automaton_add(struct automaton *a, const struct nfa *n, struct auto_budget *
 
     s.is_over = n->is_full;
     s.stamp = calloc(n->n_states + 1, sizeof *s.stamp);
+    s.alone = calloc(n->n_states + 1, sizeof *s.alone);
     CHECK(s.stamp != NULL);
+    CHECK(s.alone != NULL);
     s.members = grammar_grow(NULL, 0, &s.cap_members, sizeof *s.members);
     grow_slots(&s);
     for (uint32_t r = a->n_rules; r < n->n_rules && !s.is_over; r++)
@@ -293,6 +307,7 @@ int automaton_add(struct automaton *a, const struct nfa *n, struct auto_budget *
     free(s.all);
     free(s.slots);
     free(s.stamp);
+    free(s.alone);
     free(s.todo);
     free(s.moves);
     free(s.calls);
