@@ -207,22 +207,38 @@ static int compare_low(const void *a, const void *b)
     return ((const struct move *)a)->low - ((const struct move *)b)->low;
 }
 
+static void mark_byte(uint64_t *marks, unsigned byte)
+{
+    marks[byte / 64] |= (uint64_t)1 << byte % 64;
+}
+
+/* There is one. */
+static unsigned next_mark(const uint64_t *marks, unsigned from)
+{
+    unsigned w = from / 64;
+    uint64_t left = marks[w] & ~(uint64_t)0 << from % 64;
+
+    while (left == 0)
+        left = marks[++w];
+    return w * 64 + (unsigned)__builtin_ctzll(left);
+}
+
 /* Between two bytes at which any move begins or ends all bytes go the same way. */
 static void add_ranges(struct subsets *s, uint32_t state)
 {
-    bool begins[257] = {false};
+    uint64_t begins[5] = {0};
     uint32_t first = 0;
 
     s->a->states[state].ranges = s->a->n_ranges;
-    for (uint32_t i = 0; i < s->n_moves; i++)
-        begins[s->moves[i].low] = begins[s->moves[i].high + 1] = true;
+    for (uint32_t i = 0; i < s->n_moves; i++) {
+        mark_byte(begins, s->moves[i].low);
+        mark_byte(begins, s->moves[i].high + 1u);
+    }
     if (s->n_moves > 1)
         qsort(s->moves, s->n_moves, sizeof *s->moves, compare_low);
-    begins[256] = true;
+    mark_byte(begins, 256);
     for (unsigned low = 0; low < 256 && !s->is_over;) {
-        unsigned next = low + 1;
-        while (!begins[next])
-            next++;
+        unsigned next = next_mark(begins, low + 1);
         begin_closure(s);
         while (first < s->n_moves && s->moves[first].high < low)
             first++;
