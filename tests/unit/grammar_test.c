@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "base/hash.h"
+#include "worker/text/grammar_compiled.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -150,6 +151,33 @@ static void test_masks_of_groups(void **state)
     }
     n_vocab = FIXTURE_N;
     grammar_vocab_free(&v);
+}
+
+/* States of a long count have one mask as long as no token reaches its end, and then their own. */
+static void test_long_count(void **state)
+{
+    static const char schema[] = "{\"anyOf\":[{\"type\":\"string\",\"maxLength\":300},"
+                                 "{\"type\":\"string\",\"pattern\":\"^x{250}[A-Z]{2}$\"}]}";
+    struct grammar *g = fixture_compile(*state, schema);
+    struct grammar_state *s = grammar_state_new(g);
+    struct buf text = {0};
+    uint32_t n_own = 0;
+
+    for (uint32_t i = 0; i < g->automaton.n_states; i++)
+        n_own += g->automaton.states[i].twin == i;
+    assert_true(n_own < g->automaton.n_states / 2);
+    buf_add_char(&text, '"');
+    assert_true(grammar_state_advance(s, "\"", 1));
+    for (int i = 0; i < 300; i++) {
+        if (i < 3 || i % 16 == 0 || i > 240)
+            check_mask(g, s, &text);
+        assert_true(grammar_state_advance(s, "x", 1));
+        buf_add_char(&text, 'x');
+    }
+    check_mask(g, s, &text);
+    grammar_state_free(&s);
+    grammar_unref(&g);
+    buf_free(&text);
 }
 
 /* No mask is remembered: they are the same. */
@@ -517,6 +545,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_masks),
         cmocka_unit_test(test_masks_of_groups),
+        cmocka_unit_test(test_long_count),
         cmocka_unit_test(test_masks_without_memory),
         cmocka_unit_test(test_refused_token_changes_nothing),
         cmocka_unit_test(test_nothing_but_the_end),

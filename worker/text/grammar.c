@@ -18,7 +18,7 @@ int grammar_make(const struct grammar_vocab *v, const struct nfa *n, uint32_t ro
     g->root = root;
     automaton_copy(&g->automaton, &v->base);
     int rc = automaton_add(&g->automaton, n, &budget, e);
-    if (rc == 0 && !automaton_finish(&g->automaton, root))
+    if (rc == 0 && !automaton_finish(&g->automaton, root, v->token_max))
         rc = err_set(e, EINVAL, "no value is of this schema that has an end");
     if (rc != 0) {
         grammar_unref(&g);
@@ -58,9 +58,9 @@ size_t grammar_memory(const struct grammar *g)
 const struct mask_part *grammar_part(struct grammar *g, uint32_t state, struct mask_part **own)
 {
     const struct grammar_vocab *v = g->vocab;
-    uint32_t n_base = v->base.n_states;
-    bool is_base = state < n_base;
+    uint32_t n_base = v->base.n_states, twin = g->automaton.states[state].twin;
+    bool is_base = twin < n_base;
 
-    return part_table_find(is_base ? v->parts : g->parts, v, &g->automaton, state,
-                           is_base ? state : state - n_base, own);
+    return part_table_find(is_base ? v->parts : g->parts, v, &g->automaton, twin,
+                           is_base ? twin : twin - n_base, own);
 }

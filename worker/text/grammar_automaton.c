@@ -1,6 +1,7 @@
 #include "worker/text/grammar_automaton.h"
 
 #include "base/check.h"
+#include "base/hash.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +21,7 @@ void automaton_free(struct automaton *a)
 size_t automaton_memory(const struct automaton *a)
 {
     return a->cap_states * sizeof *a->states + a->cap_ranges * sizeof *a->ranges +
-           a->cap_calls * sizeof *a->calls + (size_t)a->cap_rows * 256 * sizeof *a->rows +
+           a->cap_calls * sizeof *a->calls + a->cap_rows * sizeof *a->rows +
            a->cap_rules * sizeof *a->rules;
 }
 
@@ -40,7 +41,7 @@ void automaton_copy(struct automaton *to, const struct automaton *from)
     to->states = copy_array(from->states, from->n_states, sizeof *from->states);
     to->ranges = copy_array(from->ranges, from->n_ranges, sizeof *from->ranges);
     to->calls = copy_array(from->calls, from->n_calls, sizeof *from->calls);
-    to->rows = copy_array(from->rows, from->n_rows, 256 * sizeof *from->rows);
+    to->rows = copy_array(from->rows, from->n_rows, sizeof *from->rows);
     to->rules = copy_array(from->rules, from->n_rules, sizeof *from->rules);
     to->cap_states = from->n_states;
     to->cap_ranges = from->n_ranges;
@@ -186,41 +187,78 @@ static void leave_out(struct automaton *a, const struct backward *b, struct auto
     s->n_calls = n;
 }
 
-static void add_row(struct automaton *a, struct auto_state *s)
+/* --- rows --- */
+
+bool automaton_same_ranges(const struct automaton *a, const struct auto_state *x,
+                           const struct auto_state *y)
 {
-    if (s->n_ranges < ROW_FROM_RANGES || s->row != GRAMMAR_NONE)
-        return;
-    a->rows = grammar_grow(a->rows, a->n_rows, &a->cap_rows, 256 * sizeof *a->rows);
-    uint32_t *row = a->rows + (size_t)a->n_rows * 256;
-    memset(row, 0xff, 256 * sizeof *row);
-    for (uint32_t i = 0; i < s->n_ranges; i++) {
-        const struct auto_range *r = &a->ranges[s->ranges + i];
-        for (unsigned b = r->low; b <= r->high; b++)
-            row[b] = r->to;
+    const struct auto_range *r = a->ranges + x->ranges, *s = a->ranges + y->ranges;
+
+    if (x->n_ranges != y->n_ranges)
+        return false;
+    for (uint32_t i = 0; i < x->n_ranges; i++)
+        if (r[i].low != s[i].low || r[i].high != s[i].high)
+            return false;
+    return true;
+}
+
+static uint32_t make_row(struct automaton *a, const struct auto_state *s)
+{
+    a->rows = grammar_grow(a->rows, a->n_rows, &a->cap_rows, sizeof *a->rows);
+    uint16_t *row = a->rows[a->n_rows];
+    memset(row, 0xff, sizeof *a->rows);
+    for (uint16_t i = 0; i < s->n_ranges; i++)
+        for (unsigned b = a->ranges[s->ranges + i].low; b <= a->ranges[s->ranges + i].high; b++)
+            row[b] = i;
+    return a->n_rows++;
+}
+
+static uint64_t hash_ranges(const struct automaton *a, const struct auto_state *s)
+{
+    uint64_t hash = s->n_ranges;
+
+    for (uint32_t i = 0; i < s->n_ranges; i++)
+        hash = hash_mix(hash, a->ranges[s->ranges + i].low * 256u + a->ranges[s->ranges + i].high);
+    return hash;
+}
+
+static void add_rows(struct automaton *a)
+{
+    uint32_t n_slots = 64;
+    while (n_slots < a->n_states * 2)
+        n_slots *= 2;
+    uint32_t *slots = make_array(n_slots, sizeof *slots); /* 1 + state with a row of its own */
+
+    for (uint32_t i = 0; i < a->n_states; i++) {
+        struct auto_state *s = &a->states[i];
+        if (s->n_ranges < ROW_FROM_RANGES)
+            continue;
+        uint32_t at = (uint32_t)hash_ranges(a, s) & (n_slots - 1);
+        while (slots[at] != 0 && !automaton_same_ranges(a, &a->states[slots[at] - 1], s))
+            at = (at + 1) & (n_slots - 1);
+        if (slots[at] == 0) {
+            slots[at] = i + 1;
+            s->row = s->row == GRAMMAR_NONE ? make_row(a, s) : s->row;
+        }
+        s->row = a->states[slots[at] - 1].row;
     }
-    s->row = a->n_rows++;
+    free(slots);
 }
 
 /* --- how rules begin --- */
 
-static void set_range(struct byte_set *s, unsigned low, unsigned high)
+void automaton_add_ranges(const struct automaton *a, const struct auto_state *s,
+                          struct byte_set *set)
 {
-    for (unsigned w = low / 64; w <= high / 64; w++) {
-        uint64_t bits = ~(uint64_t)0;
-        if (w == low / 64)
-            bits &= ~(uint64_t)0 << low % 64;
-        if (w == high / 64)
-            bits &= ~(uint64_t)0 >> (63 - high % 64);
-        s->bits[w] |= bits;
-    }
+    for (uint32_t i = 0; i < s->n_ranges; i++)
+        byte_set_add(set, a->ranges[s->ranges + i].low, a->ranges[s->ranges + i].high);
 }
 
 void automaton_add_bytes(const struct automaton *a, uint32_t state, struct byte_set *set)
 {
     const struct auto_state *s = &a->states[state];
 
-    for (uint32_t i = 0; i < s->n_ranges; i++)
-        set_range(set, a->ranges[s->ranges + i].low, a->ranges[s->ranges + i].high);
+    automaton_add_ranges(a, s, set);
     for (uint32_t i = 0; i < s->n_calls; i++)
         for (size_t w = 0; w < 4; w++)
             set->bits[w] |= a->rules[a->calls[s->calls + i].rule].first.bits[w];
@@ -241,17 +279,17 @@ static void find_first(struct automaton *a)
     }
 }
 
-bool automaton_finish(struct automaton *a, uint32_t root)
+bool automaton_finish(struct automaton *a, uint32_t root, uint32_t token_max)
 {
     struct backward b = {0};
 
     find_live(a, &b);
     bool is_live = b.is_live[a->rules[root].start];
-    for (uint32_t s = 0; s < a->n_states; s++) {
+    for (uint32_t s = 0; s < a->n_states; s++)
         leave_out(a, &b, &a->states[s]);
-        add_row(a, &a->states[s]);
-    }
     free_backward(&b);
+    add_rows(a);
     find_first(a);
+    automaton_find_twins(a, token_max);
     return is_live;
 }

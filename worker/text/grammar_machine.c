@@ -80,6 +80,15 @@ struct machine_set machine_begin(struct machine *m, uint32_t state)
     return set;
 }
 
+struct machine_set machine_put(struct machine *m, struct machine_config c)
+{
+    struct machine_set set = {.first = m->n_configs, .n = 1, .is_alive = true};
+
+    m->configs = grammar_grow(m->configs, m->n_configs, &m->cap_configs, sizeof *m->configs);
+    m->configs[m->n_configs++] = c;
+    return set;
+}
+
 struct machine_set machine_return(struct machine *m, uint32_t node)
 {
     struct machine_set set = {.first = m->n_configs};

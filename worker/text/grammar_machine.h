@@ -55,6 +55,8 @@ void machine_clear(struct machine *m);
 
 /* The set of one state, with the bottom as its node. */
 struct machine_set machine_begin(struct machine *m, uint32_t state);
+/* The set of one configuration as it is; behind all others in configs. */
+struct machine_set machine_put(struct machine *m, struct machine_config c);
 /* What the set becomes with the byte; behind all others in configs. */
 struct machine_set machine_step(struct machine *m, const struct machine_set *from, uint8_t byte);
 /* What follows when the calls that are `node` have just ended. */

@@ -2,13 +2,13 @@
 
 #include "base/check.h"
 #include "base/hash.h"
+#include "worker/text/grammar_cover.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define SPAN_IDS_MIN 256 /* fewer remainders are copied */
 #define PART_IDS_MAX 512 /* more are kept as a mask */
-#define WIDE_NODES   64  /* from here on a set of bytes pays */
 #define WORK_MAX \
     20000000 /* configurations; only automata made to be ambiguous need more, \
                 and then tokens that were not reached are not allowed */
@@ -33,6 +33,12 @@ static void set_bits(uint32_t *bits, const uint32_t *ids, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++)
         bits[ids[i] / 32] |= 1u << ids[i] % 32;
+}
+
+static void add_words(uint32_t *restrict bits, const uint32_t *restrict more, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        bits[i] |= more[i];
 }
 
 /* The bottom has been emptied with bytes left: those below the node go on in whatever called. */
@@ -63,34 +69,68 @@ static bool calls_with(const struct automaton *a, const struct auto_state *s, ui
     return false;
 }
 
-/* One state, no call, no end: what most bytes are. false when it is anything else. */
-static bool step_simply(struct machine *m, const struct machine_set *from, uint8_t byte,
-                        struct machine_set *to)
-{
-    const struct automaton *a = m->automaton;
-    const struct machine_config c = m->configs[from->first];
-    const struct auto_state *s = &a->states[c.state];
+static void walk(struct walker *w, uint32_t begin, uint32_t end, const struct machine_set *set,
+                 uint32_t depth, const uint32_t *at);
 
-    if (from->n != 1 || calls_with(a, s, byte))
-        return false;
-    uint32_t next = automaton_next(a, s, byte);
-    *to = (struct machine_set){.first = m->n_configs};
-    if (next == GRAMMAR_NONE)
-        return true;
-    if (a->states[next].is_end)
-        return false;
-    m->configs = grammar_grow(m->configs, m->n_configs, &m->cap_configs, sizeof *m->configs);
-    m->configs[m->n_configs++] = (struct machine_config){.state = next, .node = c.node};
-    to->n = 1;
-    to->is_alive = true;
-    return true;
+/* A node that the set is to take, and what lies below it. */
+static void visit(struct walker *w, uint32_t i, const struct machine_set *set, uint32_t depth,
+                  const uint32_t *at)
+{
+    const struct trie_node *node = &w->trie->nodes[i];
+    struct machine *m = w->machine;
+    struct machine_mark mark = machine_mark(m);
+    struct machine_set to = machine_step(m, set, (uint8_t)node->byte);
+
+    w->work += to.n + 1;
+    if (to.is_alive)
+        set_bits(w->bits, w->trie->ids + node->first, node[1].first - node->first);
+    if (to.has_emptied && w->part != NULL)
+        add_escapes(w, i, depth, at);
+    if (to.n > 0 && i + 1 < node->skip)
+        walk(w, i + 1, node->skip, &to, depth + 1, at);
+    machine_cut(m, mark);
 }
 
-static void find_bytes(const struct machine *m, const struct machine_set *set,
-                       struct byte_set *bytes)
+static void visit_from(struct walker *w, uint32_t i, struct machine_config c, uint32_t depth,
+                       const uint32_t *at)
 {
-    for (uint32_t i = 0; i < set->n; i++)
-        automaton_add_bytes(m->automaton, m->configs[set->first + i].state, bytes);
+    struct machine *m = w->machine;
+    struct machine_mark mark = machine_mark(m);
+    struct machine_set set = machine_put(m, c);
+
+    visit(w, i, &set, depth, at);
+    machine_cut(m, mark);
+}
+
+/* As walk, from one state: where it takes a byte without a call and without an end, which is what
+ * most bytes are, the machine is not needed. */
+static void walk_one(struct walker *w, uint32_t begin, uint32_t end, struct machine_config c,
+                     uint32_t depth, const uint32_t *at)
+{
+    const struct trie_node *nodes = w->trie->nodes;
+    const struct automaton *a = w->machine->automaton;
+    const struct auto_state *s = &a->states[c.state];
+
+    for (uint32_t i = begin, next; i < end && w->work < WORK_MAX; i = next) {
+        uint8_t byte = (uint8_t)nodes[i].byte;
+        next = nodes[i].skip;
+        w->work++;
+        if (calls_with(a, s, byte)) {
+            visit_from(w, i, c, depth, at);
+            continue;
+        }
+        uint32_t to = automaton_next(a, s, byte);
+        if (to == GRAMMAR_NONE)
+            continue;
+        if (a->states[to].is_end) {
+            visit_from(w, i, c, depth, at);
+            continue;
+        }
+        set_bits(w->bits, w->trie->ids + nodes[i].first, nodes[i + 1].first - nodes[i].first);
+        if (i + 1 < next)
+            walk_one(w, i + 1, next, (struct machine_config){.state = to, .node = c.node},
+                     depth + 1, at);
+    }
 }
 
 /* The nodes from begin to end and what lies below them. */
@@ -98,244 +138,21 @@ static void walk(struct walker *w, uint32_t begin, uint32_t end, const struct ma
                  uint32_t depth, const uint32_t *at)
 {
     const struct trie_node *nodes = w->trie->nodes;
-    struct machine *m = w->machine;
-    bool is_wide = end - begin >= WIDE_NODES;
+    const struct machine *m = w->machine;
     struct byte_set bytes = {{0}};
 
-    if (is_wide)
-        find_bytes(m, set, &bytes);
-    for (uint32_t i = begin, next; i < end; i = next) {
-        uint8_t byte = (uint8_t)nodes[i].byte;
-        next = nodes[i].skip;
-        if ((is_wide && !byte_set_has(&bytes, byte)) || w->work >= WORK_MAX)
-            continue;
-        struct machine_mark mark = machine_mark(m);
-        struct machine_set to;
-        if (!step_simply(m, set, byte, &to))
-            to = machine_step(m, set, byte);
-        w->work += to.n + 1;
-        if (to.is_alive)
-            set_bits(w->bits, w->trie->ids + nodes[i].first, nodes[i + 1].first - nodes[i].first);
-        if (to.has_emptied && w->part != NULL)
-            add_escapes(w, i, depth, at);
-        if (to.n > 0 && i + 1 < next)
-            walk(w, i + 1, next, &to, depth + 1, at);
-        machine_cut(m, mark);
+    if (set->n == 1) {
+        walk_one(w, begin, end, m->configs[set->first], depth, at);
+        return;
     }
+    for (uint32_t i = 0; i < set->n; i++)
+        automaton_add_bytes(m->automaton, m->configs[set->first + i].state, &bytes);
+    for (uint32_t i = begin; i < end && w->work < WORK_MAX; i = nodes[i].skip)
+        if (byte_set_has(&bytes, (uint8_t)nodes[i].byte))
+            visit(w, i, set, depth, at);
 }
 
-/* --- whole groups --- */
-
-/* From a state on: `chars` characters of the kinds, all of them, are taken; and with is_over, none
- * is behind those. Nor are characters of dead kinds after any number of them. */
-struct coverage {
-    unsigned kinds, dead_kinds;
-    uint32_t chars;
-    bool is_over;
-};
-
-#define COVER_STATES_MAX 16
-
-struct state_list {
-    uint32_t state[COVER_STATES_MAX];
-    uint32_t n;
-    bool is_full;
-};
-
-static void list_state(struct state_list *l, uint32_t state)
-{
-    for (uint32_t i = 0; i < l->n; i++)
-        if (l->state[i] == state)
-            return;
-    if (l->n == COVER_STATES_MAX)
-        l->is_full = true;
-    else
-        l->state[l->n++] = state;
-}
-
-/* The kinds all of whose characters the state takes. */
-static unsigned whole_kinds(const struct automaton *a, uint32_t state)
-{
-    static const uint8_t size[CHAR_KINDS] = {
-        [CHAR_LOWER] = 26, [CHAR_UPPER] = 26,    [CHAR_DIGIT] = 10,
-        [CHAR_JOINER] = 2, [CHAR_BLANK] = 1,     [CHAR_OTHER] = 29,
-        [CHAR_QUOTE] = 1,  [CHAR_BACKSLASH] = 1, [CHAR_CONTROL] = 32,
-    };
-    const struct auto_state *s = &a->states[state];
-    uint8_t count[CHAR_KINDS] = {0};
-    unsigned kinds = 0;
-
-    for (uint32_t i = 0; i < s->n_ranges; i++) {
-        const struct auto_range *r = &a->ranges[s->ranges + i];
-        for (unsigned b = r->low; b <= r->high && b < 0x80; b++)
-            count[char_kind_of((uint8_t)b)]++;
-    }
-    for (unsigned k = 0; k < CHAR_KINDS; k++)
-        if (k != CHAR_NONASCII && count[k] == size[k])
-            kinds |= 1u << k;
-    for (uint32_t i = 0; i < s->n_calls; i++)
-        if (a->calls[s->calls + i].rule == RULE_NONASCII)
-            kinds |= 1u << CHAR_NONASCII;
-    return kinds;
-}
-
-/* Where one character of the kinds leads. */
-static void list_next(const struct automaton *a, uint32_t state, unsigned kinds,
-                      struct state_list *out)
-{
-    const struct auto_state *s = &a->states[state];
-
-    for (uint32_t i = 0; i < s->n_ranges; i++) {
-        const struct auto_range *r = &a->ranges[s->ranges + i];
-        for (unsigned b = r->low; b <= r->high && b < 0x80; b++)
-            if ((kinds >> char_kind_of((uint8_t)b) & 1) != 0) {
-                list_state(out, r->to);
-                break;
-            }
-    }
-    if ((kinds >> CHAR_NONASCII & 1) != 0)
-        for (uint32_t i = 0; i < s->n_calls; i++)
-            if (a->calls[s->calls + i].rule == RULE_NONASCII)
-                list_state(out, a->calls[s->calls + i].to);
-}
-
-static void add_kinds(unsigned kinds, struct byte_set *set)
-{
-    for (unsigned b = 0; b < 256; b++)
-        if ((kinds >> char_kind_of((uint8_t)b) & 1) != 0)
-            set->bits[b / 64] |= (uint64_t)1 << b % 64;
-}
-
-static bool share(const struct byte_set *a, const struct byte_set *b)
-{
-    for (size_t w = 0; w < 4; w++)
-        if ((a->bits[w] & b->bits[w]) != 0)
-            return true;
-    return false;
-}
-
-/* No way on with the kinds but the one that list_next follows. */
-static bool has_one_way(const struct automaton *a, uint32_t state, const struct byte_set *kinds)
-{
-    const struct auto_state *s = &a->states[state];
-
-    if (s->is_end)
-        return false;
-    for (uint32_t i = 0; i < s->n_ranges; i++)
-        if (a->ranges[s->ranges + i].high >= 0x80)
-            return false;
-    for (uint32_t i = 0; i < s->n_calls; i++) {
-        const struct auto_call *c = &a->calls[s->calls + i];
-        if (c->rule != RULE_NONASCII && share(&a->rules[c->rule].first, kinds))
-            return false;
-    }
-    return true;
-}
-
-/* What find_coverage follows: the states after so many characters, and what they went on with. */
-struct cover_walk {
-    const struct automaton *a;
-    struct byte_set kinds; /* all their bytes */
-    struct byte_set taken; /* by any state so far */
-    bool is_one_way;
-};
-
-static bool takes_none(const struct cover_walk *w, const struct state_list *l)
-{
-    struct byte_set bytes = {{0}};
-
-    for (uint32_t i = 0; i < l->n; i++)
-        automaton_add_bytes(w->a, l->state[i], &bytes);
-    return w->is_one_way && !share(&bytes, &w->kinds);
-}
-
-static void look_at(struct cover_walk *w, const struct state_list *l)
-{
-    for (uint32_t i = 0; i < l->n; i++) {
-        w->is_one_way = w->is_one_way && has_one_way(w->a, l->state[i], &w->kinds);
-        automaton_add_bytes(w->a, l->state[i], &w->taken);
-    }
-}
-
-static bool take_whole(const struct automaton *a, const struct state_list *l, unsigned kinds)
-{
-    for (uint32_t i = 0; i < l->n; i++)
-        if ((whole_kinds(a, l->state[i]) & kinds) != kinds)
-            return false;
-    return true;
-}
-
-static unsigned find_dead_kinds(const struct cover_walk *w)
-{
-    unsigned dead = 0;
-
-    for (unsigned k = 0; w->is_one_way && k < CHAR_KINDS; k++) {
-        struct byte_set bytes = {{0}};
-        add_kinds(1u << k, &bytes);
-        if (!share(&bytes, &w->taken))
-            dead |= 1u << k;
-    }
-    return dead;
-}
-
-/* Of the kinds, those that lead where the first of them does: not the quote that ends a string. */
-static unsigned main_kinds(const struct automaton *a, uint32_t state, unsigned kinds)
-{
-    struct state_list main = {.n = 0};
-
-    list_next(a, state, kinds & -kinds, &main);
-    for (unsigned k = 0; k < CHAR_KINDS; k++) {
-        struct state_list next = {.n = 0};
-        list_next(a, state, kinds & 1u << k, &next);
-        if (next.n != main.n || memcmp(next.state, main.state, main.n * sizeof *main.state) != 0)
-            kinds &= ~(1u << k);
-    }
-    return kinds;
-}
-
-static struct coverage cover_kinds(const struct automaton *a, uint32_t state, unsigned kinds)
-{
-    struct coverage c = {.kinds = kinds};
-    struct state_list at = {.state = {state}, .n = 1};
-    struct cover_walk w = {.a = a, .is_one_way = true};
-
-    if (c.kinds == 0)
-        return c;
-    add_kinds(c.kinds, &w.kinds);
-    for (; c.chars < GROUP_CHARS_MAX; c.chars++) {
-        struct state_list next = {.n = 0};
-        look_at(&w, &at);
-        if (!take_whole(a, &at, c.kinds)) {
-            c.is_over = takes_none(&w, &at);
-            break;
-        }
-        for (uint32_t i = 0; i < at.n; i++)
-            list_next(a, at.state[i], c.kinds, &next);
-        if (next.is_full)
-            break;
-        if (next.n == at.n && memcmp(next.state, at.state, at.n * sizeof *at.state) == 0) {
-            c.chars = GROUP_CHARS_MAX;
-            break;
-        }
-        at = next;
-    }
-    if (c.is_over || c.chars == GROUP_CHARS_MAX) {
-        look_at(&w, &at);
-        c.dead_kinds = find_dead_kinds(&w);
-    }
-    return c;
-}
-
-static struct coverage find_coverage(const struct automaton *a, uint32_t state)
-{
-    unsigned kinds = whole_kinds(a, state), fewer = main_kinds(a, state, kinds);
-    struct coverage all = cover_kinds(a, state, kinds);
-
-    if (fewer == kinds || all.chars == GROUP_CHARS_MAX)
-        return all;
-    struct coverage main = cover_kinds(a, state, fewer);
-    return main.chars > all.chars ? main : all;
-}
+/* --- parts --- */
 
 /* true when nothing of the group is left to be walked. */
 static bool cover_group(const struct grammar_vocab *v, const struct token_group *g,
@@ -349,20 +166,17 @@ static bool cover_group(const struct grammar_vocab *v, const struct token_group 
         return false;
     uint32_t len = c->chars < g->len_max ? c->chars : g->len_max;
     if (g->bits[len] != NULL)
-        for (uint32_t i = 0; i < v->words; i++)
-            bits[i] |= g->bits[len][i];
+        add_words(bits, g->bits[len], v->words);
     else
         set_bits(bits, g->by_len, g->n_by_len[len]);
     return len == g->len_max || c->is_over;
 }
 
-/* --- parts --- */
-
 static void walk_groups(struct walker *w, const struct grammar_vocab *v, uint32_t state)
 {
     const struct automaton *a = w->machine->automaton;
     struct machine_set set = machine_begin(w->machine, state);
-    struct coverage c = find_coverage(a, state);
+    struct coverage c = coverage_find(a, state);
     struct byte_set bytes = {{0}};
     uint8_t first[256];
     unsigned n_first = 0;
@@ -386,7 +200,8 @@ static void keep_bits(struct mask_part *p, const struct grammar_vocab *v, uint32
     uint32_t n = 0;
 
     for (uint32_t i = 0; i < v->words && n <= PART_IDS_MAX; i++)
-        n += (uint32_t)__builtin_popcount(bits[i]);
+        for (uint32_t left = bits[i]; left != 0; left &= left - 1)
+            n++;
     if (n > PART_IDS_MAX) {
         p->bits = bits;
         p->bytes += v->words * sizeof *bits;
@@ -490,8 +305,7 @@ void mask_begin(const struct grammar_vocab *v, const struct mask_part *p, uint32
 void mask_add_part(const struct grammar_vocab *v, const struct mask_part *p, uint32_t *bits)
 {
     if (p->bits != NULL)
-        for (uint32_t i = 0; i < v->words; i++)
-            bits[i] |= p->bits[i];
+        add_words(bits, p->bits, v->words);
     set_bits(bits, p->ids, p->n_ids);
 }
 

@@ -28,6 +28,7 @@ struct subsets {
     struct subset *all;
     uint32_t *slots; /* 1 + subset, 0: free */
     uint32_t *stamp; /* by state of n: the last closure it was in */
+    uint32_t *alone; /* by state of n: 1 + the state of its closure alone, if that is of the rule */
     uint32_t *todo;
     struct move *moves; /* of the subset in work; calls behind them, from the end of the array */
     struct move *calls;
@@ -95,7 +96,8 @@ static uint32_t close_todo(struct subsets *s)
         }
     }
     spend(s, s->n_todo);
-    qsort(s->members + first, s->n_members - first, sizeof *s->members, compare_u32);
+    if (s->n_members - first > 1)
+        qsort(s->members + first, s->n_members - first, sizeof *s->members, compare_u32);
     return first;
 }
 
@@ -130,8 +132,7 @@ static uint32_t add_subset(struct subsets *s, struct subset sub)
     return a->n_states++;
 }
 
-/* The state of the closure of todo. */
-static uint32_t find_subset(struct subsets *s)
+static uint32_t find_closure(struct subsets *s)
 {
     uint32_t first = close_todo(s), n = s->n_members - first;
     uint64_t hash = hash_xxh3(s->members + first, n * sizeof *s->members);
@@ -150,6 +151,17 @@ static uint32_t find_subset(struct subsets *s)
     uint32_t state = add_subset(s, (struct subset){.first = first, .n = n, .hash = hash});
     s->slots[at] = s->n_all;
     return state;
+}
+
+/* The state of the closure of todo. */
+static uint32_t find_subset(struct subsets *s)
+{
+    if (s->n_todo != 1)
+        return find_closure(s);
+    uint32_t *alone = &s->alone[s->todo[0]];
+    if (*alone <= s->base) /* of no rule so far, or of one before */
+        *alone = 1 + find_closure(s);
+    return *alone - 1;
 }
 
 /* --- the moves of a subset --- */
@@ -195,22 +207,38 @@ static int compare_low(const void *a, const void *b)
     return ((const struct move *)a)->low - ((const struct move *)b)->low;
 }
 
+static void mark_byte(uint64_t *marks, unsigned byte)
+{
+    marks[byte / 64] |= (uint64_t)1 << byte % 64;
+}
+
+/* There is one. */
+static unsigned next_mark(const uint64_t *marks, unsigned from)
+{
+    unsigned w = from / 64;
+    uint64_t left = marks[w] & ~(uint64_t)0 << from % 64;
+
+    while (left == 0)
+        left = marks[++w];
+    return w * 64 + (unsigned)__builtin_ctzll(left);
+}
+
 /* Between two bytes at which any move begins or ends all bytes go the same way. */
 static void add_ranges(struct subsets *s, uint32_t state)
 {
-    bool begins[257] = {false};
+    uint64_t begins[5] = {0};
     uint32_t first = 0;
 
     s->a->states[state].ranges = s->a->n_ranges;
-    for (uint32_t i = 0; i < s->n_moves; i++)
-        begins[s->moves[i].low] = begins[s->moves[i].high + 1] = true;
+    for (uint32_t i = 0; i < s->n_moves; i++) {
+        mark_byte(begins, s->moves[i].low);
+        mark_byte(begins, s->moves[i].high + 1u);
+    }
     if (s->n_moves > 1)
         qsort(s->moves, s->n_moves, sizeof *s->moves, compare_low);
-    begins[256] = true;
+    mark_byte(begins, 256);
     for (unsigned low = 0; low < 256 && !s->is_over;) {
-        unsigned next = low + 1;
-        while (!begins[next])
-            next++;
+        unsigned next = next_mark(begins, low + 1);
         begin_closure(s);
         while (first < s->n_moves && s->moves[first].high < low)
             first++;
@@ -284,7 +312,9 @@ int automaton_add(struct automaton *a, const struct nfa *n, struct auto_budget *
 
     s.is_over = n->is_full;
     s.stamp = calloc(n->n_states + 1, sizeof *s.stamp);
+    s.alone = calloc(n->n_states + 1, sizeof *s.alone);
     CHECK(s.stamp != NULL);
+    CHECK(s.alone != NULL);
     s.members = grammar_grow(NULL, 0, &s.cap_members, sizeof *s.members);
     grow_slots(&s);
     for (uint32_t r = a->n_rules; r < n->n_rules && !s.is_over; r++)
@@ -293,6 +323,7 @@ int automaton_add(struct automaton *a, const struct nfa *n, struct auto_budget *
     free(s.all);
     free(s.slots);
     free(s.stamp);
+    free(s.alone);
     free(s.todo);
     free(s.moves);
     free(s.calls);

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define TOKEN_BYTES_MAX  512  /* longer ones are let through by no grammar */
-#define GROUP_TOKENS_MIN 64   /* fewer go to the group of all others */
+#define GROUP_TOKENS_MIN 16   /* fewer go to the group of all others */
 #define GROUP_BITS_MIN   1024 /* more have masks by length */
 #define KIND_SETS        (1u << CHAR_KINDS)
 #define IDS_MAX          (1u << 24)
@@ -100,23 +100,28 @@ size_t trie_memory(const struct trie *t)
 
 /* --- groups --- */
 
+#define BIT(c) ((uint64_t)1 << (c) % 64)
+const struct byte_set char_kind_bytes[CHAR_KINDS] = {
+    [CHAR_LOWER] = {{0, 0x3ffffff * BIT('a')}},
+    [CHAR_UPPER] = {{0, 0x3ffffff * BIT('A')}},
+    [CHAR_DIGIT] = {{0x3ff * BIT('0')}},
+    [CHAR_JOINER] = {{BIT('-'), BIT('_')}},
+    [CHAR_BLANK] = {{BIT(' ')}},
+    [CHAR_OTHER] = {{~(0xffffffff | BIT(' ') | BIT('"') | BIT('-') | 0x3ff * BIT('0')),
+                     ~(0x3ffffff * (BIT('A') | BIT('a')) | BIT('\\') | BIT('_'))}},
+    [CHAR_NONASCII] = {{0, 0, ~(uint64_t)0, ~(uint64_t)0}},
+    [CHAR_QUOTE] = {{BIT('"')}},
+    [CHAR_BACKSLASH] = {{0, BIT('\\')}},
+    [CHAR_CONTROL] = {{0xffffffff}},
+};
+
 enum char_kind char_kind_of(uint8_t b)
 {
-    if (b >= 0x80)
-        return CHAR_NONASCII;
-    if (b < 0x20)
-        return CHAR_CONTROL;
-    if (b == '"' || b == '\\')
-        return b == '"' ? CHAR_QUOTE : CHAR_BACKSLASH;
-    if (b >= 'a' && b <= 'z')
-        return CHAR_LOWER;
-    if (b >= 'A' && b <= 'Z')
-        return CHAR_UPPER;
-    if (b >= '0' && b <= '9')
-        return CHAR_DIGIT;
-    if (b == '_' || b == '-')
-        return CHAR_JOINER;
-    return b == ' ' ? CHAR_BLANK : CHAR_OTHER;
+    unsigned k = 0;
+
+    while (!byte_set_has(&char_kind_bytes[k], b))
+        k++;
+    return (enum char_kind)k;
 }
 
 static uint32_t count_chars(const char *text, uint32_t len)
@@ -269,6 +274,8 @@ static void read_tokens(struct grammar_vocab *v, grammar_bytes_fn *bytes, void *
             text.len = before;
         CHECK(text.len < UINT32_MAX);
         v->at[id + 1] = (uint32_t)text.len;
+        if (text.len - before > v->token_max)
+            v->token_max = (uint32_t)(text.len - before);
     }
     buf_add_char(&text, '\0'); /* so that there is something */
     v->text = text.data;
@@ -282,7 +289,7 @@ static void make_base(struct grammar_vocab *v)
     nfa_init(&n, 10000);
     nfa_add_builtins(&n);
     CHECK(automaton_add(&v->base, &n, &budget, NULL) == 0);
-    CHECK(automaton_finish(&v->base, RULE_VALUE));
+    CHECK(automaton_finish(&v->base, RULE_VALUE, v->token_max));
     nfa_free(&n);
     v->parts = part_table_new(v->base.n_states, SIZE_MAX);
     for (uint32_t i = 0; i < v->base.n_states; i++)

@@ -23,6 +23,7 @@ enum char_kind {
     CHAR_CONTROL, /* below 0x20 */
     CHAR_KINDS
 };
+extern const struct byte_set char_kind_bytes[CHAR_KINDS];
 enum char_kind char_kind_of(uint8_t byte);
 
 /* In the order of a walk; what lies below a node ends where `skip` goes on. The tokens below it are
@@ -48,7 +49,7 @@ void trie_build(struct trie *t, struct trie_text *texts, uint32_t n);
 void trie_free(struct trie *t);
 size_t trie_memory(const struct trie *t);
 
-#define GROUP_CHARS_MAX 32 /* longer tokens are not in a group of kinds */
+#define GROUP_CHARS_MAX 128 /* longer tokens are not in a group of kinds */
 
 struct token_group {
     uint16_t kinds;      /* a bit for each; 0: the group of all others */
@@ -69,10 +70,11 @@ struct part_table {
 };
 
 struct grammar_vocab {
-    uint32_t n, words; /* tokens, words of a mask */
-    char *text;        /* owned: of all tokens */
-    uint32_t *at;      /* owned: by id, n + 1 */
-    struct trie trie;  /* groups one behind the other */
+    uint32_t n, words;  /* tokens, words of a mask */
+    uint32_t token_max; /* bytes of the longest */
+    char *text;         /* owned: of all tokens */
+    uint32_t *at;       /* owned: by id, n + 1 */
+    struct trie trie;   /* groups one behind the other */
     struct token_group *groups;
     uint32_t n_groups;
     struct automaton base;    /* the built-in rules */
