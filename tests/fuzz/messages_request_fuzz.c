@@ -6,6 +6,7 @@
 #include "router/api/messages_request.h"
 
 #include "base/check.h"
+#include "tests/fuzz/conversation_check.h"
 
 #include <string.h>
 
@@ -24,53 +25,6 @@ static int convert(const struct json_object *body, enum dialect dialect, size_t 
     return rc;
 }
 
-static void check_content(const struct json_object *content)
-{
-    if (json_is(content, JSON_STRING))
-        return;
-    CHECK(json_is(content, JSON_ARRAY) && json_length(content) > 1);
-    for (size_t i = 0; i < json_length(content); i++) {
-        CHECK(json_is_string(json_get(json_at(content, i), "type"), "text"));
-        CHECK(json_is(json_get(json_at(content, i), "text"), JSON_STRING));
-    }
-}
-
-static void check_calls(const struct json_object *message)
-{
-    const struct json_object *calls = json_get(message, "tool_calls");
-
-    for (size_t i = 0; i < json_length(calls); i++) {
-        const struct json_object *call = json_at(calls, i), *f = json_get(call, "function");
-        CHECK(json_is(json_get(call, "id"), JSON_STRING));
-        CHECK(json_is(json_get(f, "name"), JSON_STRING));
-        CHECK(json_is(json_get(f, "arguments"), JSON_OBJECT));
-    }
-}
-
-static void check_message(const struct json_object *m)
-{
-    const struct json_object *role = json_get(m, "role");
-    bool is_tool = json_is_string(role, "tool"), is_assistant = json_is_string(role, "assistant");
-
-    CHECK(is_tool || is_assistant || json_is_string(role, "user") ||
-          json_is_string(role, "system"));
-    check_content(json_get(m, "content"));
-    CHECK(is_tool == json_is(json_get(m, "tool_call_id"), JSON_STRING));
-    CHECK(is_tool == json_is(json_get(m, "name"), JSON_STRING));
-    CHECK(is_assistant ||
-          (json_get(m, "tool_calls") == NULL && json_get(m, "reasoning_content") == NULL));
-    check_calls(m);
-}
-
-static void check_members(const struct json_object *members)
-{
-    const struct json_object *messages = json_get(members, "messages");
-
-    CHECK(json_length(messages) > 0);
-    for (size_t i = 0; i < json_length(messages); i++)
-        check_message(json_at(messages, i));
-}
-
 static void check_body(const struct json_object *body, enum dialect dialect, size_t budget)
 {
     struct json_object *all = json_new_object(), *stepped = json_new_object();
@@ -84,7 +38,7 @@ static void check_body(const struct json_object *body, enum dialect dialect, siz
     json_write(stepped, &again);
     CHECK(text.len == again.len && memcmp(text.data, again.data, text.len) == 0);
     if (rc > 0)
-        check_members(all);
+        check_conversation(all);
     buf_free(&text);
     buf_free(&again);
     json_free(&all);

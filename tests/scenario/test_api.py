@@ -142,6 +142,22 @@ def test_tools_and_messages_that_are_wrong(node, body, param):
     assert got.error()["param"] == param and got.error()["message"].startswith(param), got
 
 
+def test_ten_thousand_messages(node):
+    """They are looked at in slices: a stream beside them goes on."""
+    n = node(gateway={"body_max_mb": 64}, models={"demo": {"limit_context": 1 << 24}})
+    messages = []
+    for i in range(2500):
+        call = {**CALL, "id": f"c{i}"}
+        messages += [USER, {"role": "assistant", "tool_calls": [call]},
+                     {"role": "tool", "tool_call_id": f"c{i}", "content": "x"},
+                     {"role": "assistant", "content": "y"}]
+    body = {"model": "demo", "messages": messages, "max_tokens": 2}
+    assert n.post("/v1/chat/completions", body).status == 200
+    messages[-2]["tool_call_id"] = "c0"
+    got = n.post("/v1/chat/completions", body)
+    assert got.status == 400 and got.error()["param"] == "messages[9998].tool_call_id", got
+
+
 def test_unknown_fields_are_ignored(node):
     got = node().chat(seed=1, max_tokens=2, x_of_somebody={"a": [1]}, user="me", metadata={})
     assert got.status == 200, got
