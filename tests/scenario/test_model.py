@@ -228,14 +228,14 @@ def test_a_client_that_leaves_gives_its_seat_back(node):
             for _ in range(3):
                 with n.connect() as conn:
                     conn.send(http1.request_bytes("POST", "/v1/completions", leaves))
-                    wait_for("it to run", lambda: "running" in completions(n))
-                wait_for("it to be gone", lambda: completions(n) == [])
+                    wait_for("it to run", lambda: "running" in leaving(n))
+                wait_for("it to be gone", lambda: leaving(n) == [])
 
         assert digests(streams.run(n.address, [request_bytes(stays)], disturb=leave)) == calm
         wait_for("the seats to be free", lambda: active(n) == 0)
 
 
-def completions(n):
+def leaving(n):
     """The states of requests that are no chats."""
     return [r["state"] for r in n.ctl("requests", "--json")["requests"]
             if r["dialect"] == "completion"]
