@@ -8,11 +8,6 @@
 
 /* ---- the request ---- */
 
-static bool equals(const struct json_object *v, const char *text)
-{
-    return v != NULL && json_type_of(v) == JSON_STRING && strcmp(json_string(v, NULL), text) == 0;
-}
-
 /* {"type":"json_schema","json_schema":{"name":…,"schema":…}}: the schema alone goes on. */
 static int put_schema(struct generation *g, const struct json_object *format, struct param_error *e)
 {
@@ -36,11 +31,11 @@ static int put_format(struct generation *g, struct param_error *e)
     const struct json_object *format = json_get(g->body, "response_format");
     const struct json_object *type = json_get(format, "type");
 
-    if (format == NULL || equals(type, "text"))
+    if (format == NULL || json_is_string(type, "text"))
         return 0;
-    if (equals(type, "json_schema"))
+    if (json_is_string(type, "json_schema"))
         return put_schema(g, format, e);
-    if (!equals(type, "json_object"))
+    if (!json_is_string(type, "json_object"))
         return param_refuse(e, ERROR_INVALID_BODY, "response_format",
                             "response_format.type: expected text, json_object or json_schema");
     struct json_object *made = json_new_object();

@@ -12,16 +12,6 @@
 #define MESSAGES_AT_ONCE 500
 #define AT_SIZE          64
 
-static bool equals(const struct json_object *v, const char *text)
-{
-    size_t len;
-
-    if (v == NULL || json_type_of(v) != JSON_STRING)
-        return false;
-    const char *s = json_string(v, &len);
-    return len == strlen(text) && memcmp(s, text, len) == 0;
-}
-
 static int refuse(struct param_error *e, const char *at, const struct json_object *found,
                   const char *expected)
 {
@@ -36,11 +26,11 @@ static int add_part(struct json_object *parts, const struct json_object *part, c
 {
     const struct json_object *type =
         json_type_of(part) == JSON_OBJECT ? json_get(part, "type") : NULL;
-    bool is_refusal = equals(type, "refusal");
+    bool is_refusal = json_is_string(type, "refusal");
 
     if (type == NULL || json_type_of(type) != JSON_STRING)
         return refuse(e, at, part, "an object with a type");
-    if (!equals(type, "text") && !is_refusal)
+    if (!json_is_string(type, "text") && !is_refusal)
         return param_refuse(e, ERROR_UNSUPPORTED_PARAMETER, at,
                             "%s: only text is supported by this version", at);
     struct json_object *text = json_get(part, is_refusal ? "refusal" : "text");
@@ -161,13 +151,13 @@ static int take_message(struct conversation *v, size_t i, const struct json_obje
     if (json_type_of(m) != JSON_OBJECT)
         return refuse(e, at, m, "an object");
     const struct json_object *role = json_get(m, "role");
-    if (equals(role, "user"))
+    if (json_is_string(role, "user"))
         return take_text(v, "user", m, at, e);
-    if (equals(role, "system") || equals(role, "developer"))
+    if (json_is_string(role, "system") || json_is_string(role, "developer"))
         return take_text(v, "system", m, at, e);
-    if (equals(role, "assistant"))
+    if (json_is_string(role, "assistant"))
         return take_assistant(v, m, at, e);
-    if (equals(role, "tool"))
+    if (json_is_string(role, "tool"))
         return take_result(v, m, at, e);
     return param_refuse(e, ERROR_INVALID_BODY, at,
                         "%s.role: expected system, developer, user, assistant or tool", at);
@@ -183,7 +173,7 @@ static int take_tools(struct conversation *v, const struct json_object *tools,
         const struct json_object *function = json_get(tool, "function");
         char at[AT_SIZE];
         snprintf(at, sizeof at, "tools[%zu]", i);
-        if (!equals(json_get(tool, "type"), "function"))
+        if (!json_is_string(json_get(tool, "type"), "function"))
             return param_refuse(e, ERROR_UNSUPPORTED_PARAMETER, at,
                                 "%s.type: only \"function\" is supported", at);
         if (function == NULL || json_type_of(function) != JSON_OBJECT)
@@ -206,7 +196,7 @@ static int take_choice(struct conversation *v, const struct json_object *choice,
     static const char *const words[] = {"none", "auto", "required"};
 
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
-        if (!equals(choice, words[i]))
+        if (!json_is_string(choice, words[i]))
             continue;
         if (i > 0 && json_length(v->names) == 0)
             return param_refuse(e, ERROR_INVALID_BODY, "tool_choice",
@@ -214,7 +204,7 @@ static int take_choice(struct conversation *v, const struct json_object *choice,
         conversation_choose(v, words[i]);
         return 0;
     }
-    if (json_type_of(choice) != JSON_OBJECT || !equals(json_get(choice, "type"), "function"))
+    if (json_type_of(choice) != JSON_OBJECT || !json_is_string(json_get(choice, "type"), "function"))
         return refuse(e, "tool_choice", choice,
                       "none, auto, required, or an object of type function");
     const struct json_object *function = json_get(choice, "function");

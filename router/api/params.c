@@ -161,16 +161,6 @@ static int check_type(const struct param *p, const struct json_object *v, struct
     return 0;
 }
 
-static bool is_string(const struct json_object *v, const char *text)
-{
-    size_t len;
-
-    if (v == NULL || json_type_of(v) != JSON_STRING)
-        return false;
-    const char *s = json_string(v, &len);
-    return len == strlen(text) && memcmp(s, text, len) == 0;
-}
-
 /* Does a DEFAULT parameter ask for nothing beyond its default? */
 static bool is_default(const struct param *p, const struct json_object *v)
 {
@@ -178,13 +168,13 @@ static bool is_default(const struct param *p, const struct json_object *v)
 
     switch (p->type) {
     case PARAM_STRING:
-        return is_string(v, "");
+        return json_is_string(v, "");
     case PARAM_ARRAY:
         return found == JSON_ARRAY && json_length(v) == 0;
     case PARAM_OBJECT: /* response_format */
-        return found == JSON_OBJECT && is_string(json_get(v, "type"), "text");
+        return found == JSON_OBJECT && json_is_string(json_get(v, "type"), "text");
     case PARAM_CHOICE:
-        return is_string(v, "none") || is_string(v, "auto");
+        return json_is_string(v, "none") || json_is_string(v, "auto");
     case PARAM_BOOL:
         return found == JSON_BOOL && !json_bool(v);
     case PARAM_NUMBER: /* none of these is a DEFAULT one */
@@ -289,7 +279,7 @@ static void read_flags(struct params *p, const struct json_object *body, enum di
     bool has_messages = own(body, "messages", IN_MESSAGES, dialect) != NULL;
 
     p->is_stream = read_bool(own(body, "stream", IN_ANSWERS, dialect), false);
-    p->is_base64 = is_string(own(body, "encoding_format", IN_EMBEDDING, dialect), "base64");
+    p->is_base64 = json_is_string(own(body, "encoding_format", IN_EMBEDDING, dialect), "base64");
     p->has_echo = read_bool(own(body, "echo", IN_COMPLETION, dialect), false);
     p->with_pieces = read_bool(own(body, "with_pieces", IN_TOKENIZE, dialect), false);
     p->with_strings = read_bool(own(body, "return_token_strs", IN_TOKENIZE, dialect), false);
@@ -309,7 +299,7 @@ static int check_together(const struct params *p, const struct json_object *body
 
     const struct json_object *format = own(body, "encoding_format", IN_EMBEDDING, dialect);
 
-    if (format != NULL && !p->is_base64 && !is_string(format, "float"))
+    if (format != NULL && !p->is_base64 && !json_is_string(format, "float"))
         return param_refuse(e, ERROR_INVALID_BODY, "encoding_format",
                             "encoding_format: found \"%.16s\", expected float or base64",
                             json_string(format, NULL));

@@ -103,8 +103,6 @@ int responses_check_word(const struct json_object *v, const char *at, const char
                          struct param_error *e);
 /* Tools and tool_choice, of the body. */
 int responses_take_tools(struct responses_call *r, struct param_error *e);
-/* Is it this very string? */
-bool responses_equals(const struct json_object *v, const char *text);
 
 /* --- the response as text --- */
 

@@ -8,26 +8,11 @@
 #include <stdio.h>
 #include <string.h>
 
-bool responses_equals(const struct json_object *v, const char *text)
-{
-    size_t len;
-
-    if (v == NULL || json_type_of(v) != JSON_STRING)
-        return false;
-    const char *s = json_string(v, &len);
-    return len == strlen(text) && memcmp(s, text, len) == 0;
-}
-
 int responses_refuse(struct param_error *e, const char *at, const struct json_object *found,
                      const char *expected)
 {
     return param_refuse(e, ERROR_INVALID_BODY, at, "%s: found %s, expected %s", at,
                         found == NULL ? "nothing" : json_type_name(json_type_of(found)), expected);
-}
-
-static bool is_string(const struct json_object *v)
-{
-    return v != NULL && json_type_of(v) == JSON_STRING;
 }
 
 /* ---- content ---- */
@@ -40,11 +25,11 @@ static struct json_object *text_of(const struct json_object *part, const char *a
                                         "reasoning_text"};
     const struct json_object *type =
         json_type_of(part) == JSON_OBJECT ? json_get(part, "type") : NULL;
-    bool is_refusal = responses_equals(type, "refusal"), is_text = is_refusal;
+    bool is_refusal = json_is_string(type, "refusal"), is_text = is_refusal;
 
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
-        is_text = is_text || responses_equals(type, texts[i]);
-    if (!is_string(type)) {
+        is_text = is_text || json_is_string(type, texts[i]);
+    if (!json_is(type, JSON_STRING)) {
         responses_refuse(e, at, part, "an object with a type");
         return NULL;
     }
@@ -55,7 +40,7 @@ static struct json_object *text_of(const struct json_object *part, const char *a
         return NULL;
     }
     struct json_object *text = json_get(part, is_refusal ? "refusal" : "text");
-    if (!is_string(text)) {
+    if (!json_is(text, JSON_STRING)) {
         responses_refuse(e, at, text, "a string as its text");
         return NULL;
     }
@@ -94,7 +79,7 @@ static int put_content(struct json_object *message, const struct json_object *it
     struct json_object *content = json_get(item, name);
     char where[RESPONSES_AT_SIZE];
 
-    if (is_string(content)) {
+    if (json_is(content, JSON_STRING)) {
         json_put(message, "content", json_share(content));
         return 0;
     }
@@ -148,9 +133,9 @@ static int take_lead(struct responses_call *r, const struct json_object *item, c
     int rc = put_content(message, item, "content", at, e);
     const struct json_object *content = json_get(message, "content");
 
-    if (rc == 0 && is_string(content))
+    if (rc == 0 && json_is(content, JSON_STRING))
         responses_add_lead(r, content);
-    for (size_t i = 0; rc == 0 && !is_string(content) && i < json_length(content); i++)
+    for (size_t i = 0; rc == 0 && !json_is(content, JSON_STRING) && i < json_length(content); i++)
         responses_add_lead(r, json_get(json_at(content, i), "text"));
     json_free(&message);
     return rc;
@@ -228,17 +213,17 @@ static int take_message(struct responses_call *r, const struct json_object *item
                         struct param_error *e)
 {
     const struct json_object *role = json_get(item, "role");
-    bool is_system = responses_equals(role, "system") || responses_equals(role, "developer");
+    bool is_system = json_is_string(role, "system") || json_is_string(role, "developer");
 
     if (is_system && !r->is_lead_over && buf_pending(&r->reasoning) == 0)
         return take_lead(r, item, at, e);
-    if (responses_equals(role, "assistant")) {
+    if (json_is_string(role, "assistant")) {
         struct json_object *message = open_message(r, true);
         r->has_content = true;
         return put_content(message, item, "content", at, e);
     }
     responses_end_items(r);
-    if (responses_equals(role, "user"))
+    if (json_is_string(role, "user"))
         return put_content(conversation_add(&r->conversation, "user"), item, "content", at, e);
     if (is_system)
         return put_content(conversation_add(&r->conversation, "system"), item, "content", at, e);
@@ -254,10 +239,10 @@ static int check_call_id(const struct responses_call *r, const struct json_objec
     char where[RESPONSES_AT_SIZE];
 
     snprintf(where, sizeof where, "%s.call_id", at);
-    if (!is_string(id))
+    if (!json_is(id, JSON_STRING))
         return responses_refuse(e, where, id, "a string");
     const struct json_object *other = json_get(r->conversation.calls, json_string(id, NULL));
-    if (is_new && is_string(other))
+    if (is_new && json_is(other, JSON_STRING))
         return param_refuse(e, ERROR_INVALID_BODY, where,
                             "%s: \"%.64s\" is that of another call that has no output yet", where,
                             json_string(id, NULL));
@@ -289,7 +274,7 @@ static int take_custom_call(struct responses_call *r, const struct json_object *
     struct json_object *input = json_get(item, "input"), *arguments;
     char where[RESPONSES_AT_SIZE];
 
-    if (!is_string(input)) {
+    if (!json_is(input, JSON_STRING)) {
         snprintf(where, sizeof where, "%s.input", at);
         return responses_refuse(e, where, input, "a string");
     }
@@ -331,13 +316,13 @@ int responses_take_item(struct responses_call *r, const struct json_object *item
     const struct json_object *type = json_get(item, "type");
     if (type == NULL && json_get(item, "role") != NULL)
         return take_message(r, item, at, e);
-    if (!is_string(type)) {
+    if (!json_is(type, JSON_STRING)) {
         char where[RESPONSES_AT_SIZE];
         snprintf(where, sizeof where, "%s.type", at);
         return responses_refuse(e, where, type, "a string");
     }
 #define X(name, take) \
-    if (responses_equals(type, #name)) \
+    if (json_is_string(type, #name)) \
         return take(r, item, at, e);
     ITEM_TYPES(X)
 #undef X

@@ -48,7 +48,7 @@ static int check_logprobs(const struct json_object *body, struct param_error *e)
     const struct json_object *top = json_get(body, "top_logprobs");
 
     for (size_t i = 0; i < json_length(include); i++)
-        if (responses_equals(json_at(include, i), "message.output_text.logprobs"))
+        if (json_is_string(json_at(include, i), "message.output_text.logprobs"))
             return param_refuse(e, ERROR_UNSUPPORTED_PARAMETER, "include",
                                 "include: log-probabilities are not supported here; chat "
                                 "completions have them");
@@ -63,15 +63,15 @@ static int put_format(struct generation *g, struct param_error *e)
     const struct json_object *format = json_get(json_get(g->body, "text"), "format");
     const struct json_object *type = json_get(format, "type");
 
-    if (format == NULL || responses_equals(type, "text"))
+    if (format == NULL || json_is_string(type, "text"))
         return 0;
     struct json_object *made = json_new_object();
     json_put(g->members, "format", made);
-    if (responses_equals(type, "json_object")) {
+    if (json_is_string(type, "json_object")) {
         json_put_string(made, "type", "json_object", strlen("json_object"));
         return 0;
     }
-    if (!responses_equals(type, "json_schema"))
+    if (!json_is_string(type, "json_schema"))
         return param_refuse(e, ERROR_INVALID_BODY, "text.format",
                             "text.format.type: expected text, json_object or json_schema");
     struct json_object *schema = json_get(format, "schema");
@@ -197,7 +197,7 @@ static int follow_reference(struct responses_call *r, struct json_object *refere
             return rc;
     }
     struct json_object *item = found != NULL ? json_at(r->referred_items[is_input], index) : NULL;
-    if (item != NULL && responses_equals(json_get(item, "id"), json_string(id, NULL))) {
+    if (item != NULL && json_is_string(json_get(item, "id"), json_string(id, NULL))) {
         for (struct json_iterator it = json_members(item); json_next(&it);)
             json_put(reference, it.key, json_share(it.value));
         return 1;
@@ -218,7 +218,7 @@ static int take_items(struct responses_call *r, const struct json_object *items,
         int rc = 1;
         snprintf(at, sizeof at, "%s[%zu]", name, r->item);
         if (json_type_of(item) == JSON_OBJECT &&
-            responses_equals(json_get(item, "type"), "item_reference"))
+            json_is_string(json_get(item, "type"), "item_reference"))
             rc = follow_reference(r, item, at, e);
         if (rc != 1)
             return rc;
@@ -254,9 +254,9 @@ static struct json_object *make_kept(const struct responses_call *r, const struc
 {
     struct json_object *made = json_new_object();
     const struct json_object *content = json_get(item, "content");
-    bool is_assistant = responses_equals(json_get(item, "role"), "assistant");
+    bool is_assistant = json_is_string(json_get(item, "role"), "assistant");
     bool is_message =
-        json_get(item, "type") == NULL || responses_equals(json_get(item, "type"), "message");
+        json_get(item, "type") == NULL || json_is_string(json_get(item, "type"), "message");
     char id[RESPONSES_ITEM_ID_MAX];
 
     responses_item_id(r->generation, is_message ? "msg" : "item", "i", i, id);

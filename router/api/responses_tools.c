@@ -14,7 +14,7 @@ int responses_check_word(const struct json_object *v, const char *at, const char
         return 0;
     for (size_t i = 0; words[i] != NULL; i++) {
         size_t n = strlen(expected);
-        if (responses_equals(v, words[i]))
+        if (json_is_string(v, words[i]))
             return 0;
         snprintf(expected + n, sizeof expected - n, "%s%s", i > 0 ? ", " : "", words[i]);
     }
@@ -30,7 +30,7 @@ static struct json_object *make_parameters(const struct json_object *format)
     struct json_object *required = json_new_array(), *schema = json_new_object();
 
     json_put_string(input, "type", "string", strlen("string"));
-    if (responses_equals(json_get(format, "type"), "grammar") && definition != NULL)
+    if (json_is_string(json_get(format, "type"), "grammar") && definition != NULL)
         json_put(input, "description", json_share(definition));
     json_put(properties, "input", input);
     json_append(required, json_new_string("input", strlen("input")));
@@ -68,7 +68,7 @@ static bool is_allowed(const struct json_object *allowed, const struct json_obje
     if (allowed == NULL || name == NULL || json_type_of(name) != JSON_STRING)
         return true;
     for (size_t i = 0; i < json_length(allowed); i++)
-        if (responses_equals(json_get(json_at(allowed, i), "name"), json_string(name, NULL)))
+        if (json_is_string(json_get(json_at(allowed, i), "name"), json_string(name, NULL)))
             return true;
     return false;
 }
@@ -90,9 +90,9 @@ static int take_tools(struct responses_call *r, const struct json_object *tools,
                                      .strict = json_get(tool, "strict")};
         if (!is_allowed(allowed, tool))
             continue;
-        if (responses_equals(type, "function"))
+        if (json_is_string(type, "function"))
             rc = conversation_tool(&r->conversation, &fields, at, e);
-        else if (responses_equals(type, "custom"))
+        else if (json_is_string(type, "custom"))
             rc = take_custom_tool(r, tool, at, e);
         if (rc != 0)
             return rc;
@@ -122,7 +122,7 @@ static int choose_allowed(struct responses_call *r, const struct json_object *ch
                                 "tools",
                                 at, json_string(name, NULL));
     }
-    if (responses_equals(mode, "required"))
+    if (json_is_string(mode, "required"))
         conversation_choose(&r->conversation, "required");
     return 0;
 }
@@ -135,18 +135,18 @@ static int take_choice(struct responses_call *r, const struct json_object *choic
     const struct json_object *type =
         json_type_of(choice) == JSON_OBJECT ? json_get(choice, "type") : NULL;
 
-    if (responses_equals(choice, "auto"))
+    if (json_is_string(choice, "auto"))
         return 0;
-    if (responses_equals(choice, "none") || responses_equals(choice, "required")) {
-        if (responses_equals(choice, "required") && json_length(v->names) == 0)
+    if (json_is_string(choice, "none") || json_is_string(choice, "required")) {
+        if (json_is_string(choice, "required") && json_length(v->names) == 0)
             return param_refuse(e, ERROR_INVALID_BODY, "tool_choice",
                                 "tool_choice: required, without a function or custom tool");
         conversation_choose(v, json_string(choice, NULL));
         return 0;
     }
-    if (responses_equals(type, "function") || responses_equals(type, "custom"))
+    if (json_is_string(type, "function") || json_is_string(type, "custom"))
         return conversation_choose_tool(v, json_get(choice, "name"), "tool_choice", e);
-    if (responses_equals(type, "allowed_tools"))
+    if (json_is_string(type, "allowed_tools"))
         return choose_allowed(r, choice, e);
     if (type != NULL)
         return param_refuse(e, ERROR_UNSUPPORTED_PARAMETER, "tool_choice",
@@ -162,7 +162,7 @@ int responses_take_tools(struct responses_call *r, struct param_error *e)
     const struct json_object *choice = json_get(body, "tool_choice"), *allowed = NULL;
 
     if (choice != NULL && json_type_of(choice) == JSON_OBJECT &&
-        responses_equals(json_get(choice, "type"), "allowed_tools")) {
+        json_is_string(json_get(choice, "type"), "allowed_tools")) {
         allowed = json_get(choice, "tools");
         if (allowed == NULL || json_type_of(allowed) != JSON_ARRAY)
             return responses_refuse(e, "tool_choice.tools", allowed, "an array");

@@ -172,4 +172,17 @@ static inline bool fixture_takes(struct grammar *g, const char *text, size_t len
     return takes;
 }
 
+/* Of a group of tests: its state is the vocabulary. */
+static inline int fixture_open(void **state)
+{
+    *state = grammar_vocab_new(FIXTURE_N, fixture_bytes, NULL);
+    return 0;
+}
+
+static inline int fixture_close(void **state)
+{
+    grammar_vocab_free((struct grammar_vocab **)state);
+    return 0;
+}
+
 #endif

@@ -528,18 +528,6 @@ static void test_threads(void **state)
     grammar_vocab_free(&v);
 }
 
-static int setup(void **state)
-{
-    *state = grammar_vocab_new(FIXTURE_N, fixture_bytes, NULL);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    grammar_vocab_free((struct grammar_vocab **)state);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -560,5 +548,5 @@ int main(void)
         cmocka_unit_test(test_cache_passes_errors),
         cmocka_unit_test(test_threads),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, fixture_open, fixture_close);
 }

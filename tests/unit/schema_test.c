@@ -323,18 +323,6 @@ static void test_combinations(void **state)
     buf_free(&b);
 }
 
-static int setup(void **state)
-{
-    *state = grammar_vocab_new(FIXTURE_N, fixture_bytes, NULL);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    grammar_vocab_free((struct grammar_vocab **)state);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -345,5 +333,5 @@ int main(void)
         cmocka_unit_test(test_unions_of_unions),
         cmocka_unit_test(test_combinations),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, fixture_open, fixture_close);
 }
